@@ -313,11 +313,18 @@ __attribute__((always_inline)) static inline bool follow(struct loop *loop, stru
     return attempt == LOOP_ATTEMPT_MOVED;
 }
 
+/* Whether the first job of a line may be tried. While the ring reads, its read is in front of all that wait to read,
+ * also where the descriptor is ready meanwhile: bytes may have been given back. */
+static inline bool may_try(const struct loop_fd *fd, uint32_t event)
+{
+    return fd->ready & event && !(event == POLLIN && fd->is_reading);
+}
+
 /* Tries the jobs of one line in order while the descriptor is assumed ready. `n` have been tried already. */
 __attribute__((always_inline)) static inline void
 run_line(struct loop *loop, struct loop_fd *fd, struct loop_line *line, unsigned n, uint32_t event, bool is_dispatch)
 {
-    for (; fd->ready & event && !loop_line_is_empty(line); n++) {
+    for (; may_try(fd, event) && !loop_line_is_empty(line); n++) {
         struct loop_job *job = LOOP_CONTAINER(loop_line_first(line), struct loop_job, link);
         if (!job->kind->attempt) {
             return; /* the operations of a file start each other */
@@ -406,14 +413,14 @@ __attribute__((noinline)) static void go_on_reading(struct loop_fd *fd, struct l
 
 static struct loop_job *first_reader(const struct loop_fd *fd)
 {
-    bool is_one = fd->ready & POLLIN && !loop_line_is_empty(&fd->readers);
+    bool is_one = may_try(fd, POLLIN) && !loop_line_is_empty(&fd->readers);
     struct loop_job *job = is_one ? LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link) : NULL;
     return job && job->kind->attempt ? job : NULL;
 }
 
 void loop_ready_try(struct loop *loop, struct loop_fd *fd)
 {
-    struct loop_job *job = fd->is_reading ? NULL : first_reader(fd);
+    struct loop_job *job = first_reader(fd);
     fd->uses++; /* continuations may close the descriptor and end its scope */
     if (job) {
         go_on_reading(fd, job, job->kind->attempt(loop, job), 1);

@@ -163,6 +163,39 @@ LOOP_TEST_WITH(bytes_given_back_come_before_what_the_ring_reads, COMPLETIONS)
     END;
 }
 
+static struct loop_flow *resumed_flow;
+static struct once resumed_reads[2];
+static char resumed_bytes[4];
+
+/* Starts two reads, of which the ring serves the first, and gives a byte back. */
+static void read_and_give_back(void *arg, int64_t result)
+{
+    (void)arg;
+    CHECK_IS(result, 1);
+    START(loop_read(&resumed_flow->source, resumed_bytes + 1, 1, ONCE(&resumed_reads[0])));
+    START(loop_read(&resumed_flow->source, resumed_bytes + 2, 1, ONCE(&resumed_reads[1])));
+    CHECK_IS(loop_fd_unread(resumed_flow->fd, "b", 1), 0);
+}
+
+LOOP_TEST_WITH(p17_a_read_does_not_overtake_one_that_the_ring_has_just_begun, COMPLETIONS)
+{
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    resumed_flow = flow_of(env->scope, fds[0]);
+    resumed_reads[0] = resumed_reads[1] = (struct once){0};
+    START(loop_read(&resumed_flow->source, resumed_bytes, 1, read_and_give_back, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_fd_unread(resumed_flow->fd, "a", 1), 0);
+    WAIT_UNTIL(resumed_reads[0].count || resumed_reads[1].count);
+    CHECK_IS(send(fds[1], "c", 1, 0), 1);
+    WAIT_UNTIL(resumed_reads[0].count && resumed_reads[1].count);
+    CHECK(memcmp(resumed_bytes, "abc", 3) == 0);
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST_WITH(a_cancelled_read_of_the_ring_loses_no_bytes, COMPLETIONS)
 {
     static struct loop_flow *flow;
