@@ -213,6 +213,16 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_fd_drop_use(from);
 }
 
+/* Goes on after a write of the `len` bytes in the first spare buffer with that result. */
+static enum loop_attempt wrote_read(struct loop *loop, struct loop_job *job, size_t len, int64_t written)
+{
+    if (written != (int64_t)len) {
+        return keep_rest(loop, job, len, written);
+    }
+    job->u.args.copy.done += written;
+    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
 /* Goes on after a read into the first spare buffer that has returned `n`: writes it at once. */
 static enum loop_attempt write_read(struct loop *loop, struct loop_job *job, int64_t n)
 {
@@ -221,11 +231,7 @@ static enum loop_attempt write_read(struct loop *loop, struct loop_job *job, int
         return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
     }
     int64_t written = has_room(to) ? loop_io_write_one(to, loop->spares.first->bytes, (size_t)n) : -EAGAIN;
-    if (written != n) {
-        return keep_rest(loop, job, (size_t)n, written);
-    }
-    job->u.args.copy.done += n;
-    return job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+    return wrote_read(loop, job, (size_t)n, written);
 }
 
 /* Reads into a spare buffer and writes it at once. The buffer stays with the loop unless the copy has to keep it. */
@@ -246,13 +252,14 @@ __attribute__((noinline)) static enum loop_attempt received_rarely(struct loop *
     return write_read(loop, job, result);
 }
 
-/* Goes on after a call that has returned `written` and not sent all of the `n` bytes in the first spare buffer. */
+/* Goes on after a call that has returned `written` and not sent all of the `n` bytes in the first spare buffer. One
+ * that a signal has interrupted is repeated, and may send all of them. */
 __attribute__((noinline)) static enum loop_attempt sent_less(struct loop *loop, struct loop_job *job, size_t n,
                                                              ssize_t written)
 {
     (void)loop_io_note_read(job->fd, (int64_t)n, LOOP_COPY_BYTES);
     int64_t result = written < 0 ? loop_io_write_failed(sink_of(job), loop->spares.first->bytes, n) : written;
-    return keep_rest(loop, job, n, result);
+    return wrote_read(loop, job, n, result);
 }
 
 /* Does what move_some does between two sockets without peculiarities. Inline in each attempt, because nearly all bytes

@@ -33,6 +33,30 @@ TEST(writes_in_line_behind_one_that_fails_leave_no_gap)
     run_failing(is_hard("short") ? "send:ENOBUFS:1" : "sendmsg:ENOBUFS:1", in_one_call);
 }
 
+static void interrupted_copy(struct loop_env *env, int64_t result)
+{
+    static struct loop_flow *peer;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    peer = flow_of(env->scope, fds[1]);
+    START(loop_copy(&flow->source, &flow->sink, ONCE(&writes[0])));
+    CHECK_IS(send(fds[1], "ab", 2, MSG_NOSIGNAL), 2);
+    AWAIT(loop_read_exact(&peer->source, got, 2, GO));
+    CHECK_IS(result, 2);
+    CHECK(memcmp(got, "ab", 2) == 0);
+    AWAIT(loop_shutdown(&peer->sink, GO));
+    WAIT_UNTIL(writes[0].count);
+    ONCE_IS(writes[0], 2);
+    END;
+}
+
+TEST(a_copy_goes_on_after_a_send_that_a_signal_has_interrupted)
+{
+    run_failing("send:EINTR:1", interrupted_copy);
+}
+
 static void start_first(void *arg, int64_t result)
 {
     (void)arg;
