@@ -188,7 +188,7 @@ struct loop_job {
         bool is_delivering; /* of a stream: stream_state.h */
     };
     union {
-        struct {             /* of an operation; not beside `where`: gcc reads neighbours that it compares at once */
+        struct {             /* of an operation. Not next to `where`, or gcc reads both while a thread writes one */
             bool is_in_line; /* of the pool, under its mutex, while it has the job: no thread has taken it */
             uint8_t outcome; /* of the pool, when a thread has finished the job: enum loop_outcome */
         };
