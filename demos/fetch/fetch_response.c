@@ -199,6 +199,9 @@ int64_t response_decode(struct response *response, const char *bytes, size_t len
 {
     response->out = out;
     response->out_len = 0;
+    if (!chunks_follow(&response->chunks, bytes, len)) {
+        return -EPROTO;
+    }
     bool is_good = http_parse(&response->state, &settings, bytes, len);
     if (response->is_complete) {
         response->may_go_on &= is_good;

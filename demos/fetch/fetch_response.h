@@ -6,6 +6,7 @@
 #define DEMOS_FETCH_RESPONSE_H
 
 #include "../common/http_library.h"
+#include "fetch_chunks.h"
 #include "fetch_url.h"
 
 #define RESPONSE_VALUE_SIZE 256 /* a longer value is dropped */
@@ -43,6 +44,7 @@ struct response {
     bool is_in_value;
 
     /* the chunked body */
+    struct chunks chunks;
     char *out; /* where its bytes go */
     size_t out_len;
     bool is_complete;

@@ -115,6 +115,35 @@ def chunked_huge(peer):
     peer.send("fffffffffffffffff\r\nbody\r\n0\r\n\r\n")
 
 
+def chunked_longer(peer):
+    """A chunk with more bytes than its size says."""
+    peer.send_head(200, "Transfer-Encoding: chunked")
+    peer.send("4\r\nbodyXX0\r\n\r\n")
+
+
+def chunked_odd_size(peer):
+    peer.send_head(200, "Transfer-Encoding: chunked")
+    peer.send("4 4\r\nbody\r\n0\r\n\r\n")
+
+
+def chunked_odd_end(peer):
+    """A CR without its LF, at the end of the body."""
+    peer.send_head(200, "Transfer-Encoding: chunked")
+    peer.send("4\r\nbody\r\n0\r\n\rX")
+
+
+def chunked_padded(peer):
+    peer.send_head(200, "Transfer-Encoding: chunked")
+    peer.send("4  \r\nbody\r\n0 \r\n\r\n")
+
+
+def chunked_by_bytes(peer):
+    """No piece has a whole line end."""
+    peer.send_head(200, "Transfer-Encoding: chunked")
+    for byte in b"4;a\r\nbody\r\n0\r\nA: b\r\n\r\n":
+        peer.send(bytes([byte]))
+
+
 def chunked_endless(peer):
     peer.send_head(200, "Transfer-Encoding: chunked")
     while True:
@@ -337,12 +366,12 @@ def connections(peer):
 
 
 CASES = {"/" + case.__name__.replace("_", "-"): case for case in (
-    whole, short, extra, chunked, chunked_short, chunked_unended, chunked_bad, chunked_huge, chunked_endless, to_end,
-    to_end_cut, garbage, empty, half_head, endless_head, endless_line, endless_interim, interim, two_framings,
-    two_lengths, other_coding, bare_cr, never, stall, drip, slowly, closes, closes_in_head, breaks_once,
-    breaks_dated, breaks_just_dated, breaks_weakly, breaks_and_changes, breaks_and_ignores, rest_is_wrong,
-    rest_is_outside, part_unasked, part_short, refuses, refuses_at_length, refuses_chunked, refuses_endlessly,
-    refuses_and_stalls, headers, connections)}
+    whole, short, extra, chunked, chunked_short, chunked_unended, chunked_bad, chunked_huge, chunked_longer,
+    chunked_odd_size, chunked_odd_end, chunked_padded, chunked_by_bytes, chunked_endless, to_end, to_end_cut, garbage,
+    empty, half_head, endless_head, endless_line, endless_interim, interim, two_framings, two_lengths, other_coding,
+    bare_cr, never, stall, drip, slowly, closes, closes_in_head, breaks_once, breaks_dated, breaks_just_dated,
+    breaks_weakly, breaks_and_changes, breaks_and_ignores, rest_is_wrong, rest_is_outside, part_unasked, part_short,
+    refuses, refuses_at_length, refuses_chunked, refuses_endlessly, refuses_and_stalls, headers, connections)}
 
 
 def serve_one(peer):
