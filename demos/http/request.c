@@ -306,13 +306,15 @@ static size_t token_len(const char *text)
     return len;
 }
 
-/* Whether a line ends as a request line does (RFC 9112, 3). Of "HTTP", http_parser checks the H alone, and takes a line
- * end in place of the other letters: the next line would be part of the request line. */
-static bool names_the_protocol(const char *line, size_t len)
+/* Whether a line is a request line as far as http_parser does not check it (RFC 9112, 3). Of "HTTP" it checks the H
+ * alone, and takes a line end in place of the other letters: the next line would be part of the request line. It takes
+ * a tab and a form feed for parts of the target, where other programs end that. */
+static bool is_request_line(const char *line, size_t len)
 {
     size_t tail = strlen(" HTTP/1.1");
 
-    return len > tail && memcmp(line + len - tail, " HTTP/", 6) == 0;
+    return len > tail && memcmp(line + len - tail, " HTTP/", 6) == 0 && !memchr(line, '\t', len) &&
+           !memchr(line, '\f', len);
 }
 
 /* Whether a line begins with a name and its colon. http_parser takes a space for a part of the name: of a length before
@@ -329,7 +331,7 @@ static bool is_field(const char *line)
 static bool is_sound(const struct http_reading *reading, const char *line, size_t len)
 {
     return !memchr(line, '\r', len) && !memchr(line, '\0', len) &&
-           (reading->now.has_request_line ? is_field(line) : names_the_protocol(line, len));
+           (reading->now.has_request_line ? is_field(line) : is_request_line(line, len));
 }
 
 /* Passes a line to the library. Returns false if it or this file refuses the line. An empty line is not passed: zero
@@ -388,7 +390,9 @@ int http_reading_line(struct http_reading *reading, const char *line, size_t len
     }
     bool is_good = ends_alike(reading, end_len) && pass(reading, line, len);
     if (reading->now.status == 0 && !is_good) {
-        return is_first && http_is_method_unknown(&reading->parser) && line[token_len(line)] == ' ' ? 501 : 400;
+        size_t method_len = token_len(line);
+        bool has_method = method_len > 0 && line[method_len] == ' ';
+        return is_first && has_method && http_is_method_unknown(&reading->parser) ? 501 : 400;
     }
     return reading->now.status;
 }

@@ -120,6 +120,8 @@ REFUSED = {
     "NUL in a name": HEAD + b"A\0: b\r\n\r\n" + NEXT,
     "NUL in a value": HEAD + b"A: b\0c\r\n\r\n" + NEXT,
     "NUL in a target": b"GET /a\0 HTTP/1.1\r\nHost: a\r\n\r\n" + NEXT,
+    "a tab in a target": b"GET /a?\t HTTP/1.1\r\nHost: a\r\n\r\n" + NEXT,
+    "a form feed in a target": b"GET /a?\f HTTP/1.1\r\nHost: a\r\n\r\n" + NEXT,
     "a line without a colon": HEAD + b"abc\r\n\r\n" + NEXT,
     "an empty name": HEAD + b": b\r\n\r\n" + NEXT,
     "no host": b"GET /a HTTP/1.1\r\n\r\n" + NEXT,
@@ -202,6 +204,7 @@ def bodies(command):
             expect(f"{method}", statuses(ask(server, method + HEAD[3:] + b"\r\n" + NEXT)), [405, 200])
         expect("CONNECT", statuses(ask(server, b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n" + NEXT)), [405])
         expect("an unknown method", statuses(ask(server, b"FROB /a HTTP/1.1\r\nHost: a\r\n\r\n" + NEXT)), [501])
+        expect("no method", statuses(ask(server, b" /a HTTP/1.1\r\nHost: a\r\n\r\n" + NEXT)), [400])
 
 
 def continues(command):
