@@ -139,6 +139,24 @@ LOOP_TEST(a_wait_keeps_the_scope_open)
     END;
 }
 
+LOOP_TEST(a_wait_outside_of_the_scope_tells_how_a_deadline_has_ended_the_child)
+{
+    static struct once inside, outside;
+
+    BEGIN;
+    inner = loop_scope_open(env->scope, ONCE(&ended));
+    AWAIT(shell_with(inner, (struct loop_spawn_options){.n_fds = 0}, "exec sleep 1000", GO));
+    CHECK_STARTED(result);
+    START(loop_process_wait(NULL, process, ONCE(&inside)));
+    START(loop_process_wait(env->scope, process, ONCE(&outside)));
+    loop_scope_deadline(inner, loop_now(env->loop));
+    WAIT_UNTIL(ended.count && outside.count);
+    ONCE_IS(inside, -ETIMEDOUT);
+    ONCE_IS(outside, SIGTERM);
+    ONCE_IS(ended, -ETIMEDOUT);
+    END;
+}
+
 LOOP_TEST(p30_a_cancel_while_it_is_started_leaves_no_process)
 {
     static struct once started;
