@@ -5,8 +5,8 @@
  * How to read these headers. The first argument of every call that starts something is the scope that owns it, or an
  * object that belongs to a scope. The call returns a job. The job ends exactly once. The loop resumes its continuation
  * on the loop's thread, never from inside the call that started the job. The result is that of the system call: 0, a
- * count, or a negative errno such as -ECONNRESET. A call returns job 0 only when it cannot make a job: there is no
- * memory, or the scope has ended. Then no continuation is resumed.
+ * count, or a negative errno such as -ECONNRESET; this header includes <errno.h>. A call returns job 0 only when it
+ * cannot make a job: there is no memory, or the scope has ended. Then no continuation is resumed.
  *
  * Mistakes. A debug build aborts on NULL in place of an object, and on an object that was destroyed or whose scope has
  * ended. It first writes a line to standard error that names the call, the object and where the object was freed. Any
@@ -21,6 +21,7 @@
 #ifndef LOOP_BASE_H
 #define LOOP_BASE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * A minimal program that uses the library: it runs a loop in which a timer fires, and parses an address.
+ * A minimal program that uses the library: it runs a loop in which a timer fires, and parses addresses. The names of
+ * errors come with the library's headers.
  * tests/checks/install builds it in each of the ways in which a project can use the library.
  */
 #include <fs/fs.h>
@@ -26,7 +27,8 @@ int main(void)
     int64_t woken = -1;
     int error = loop_run(0, 0, 0, NULL, start, &woken);
 
-    if (error != 0 || woken != 0 || loop_address_parse(&address, "tcp:127.0.0.1:80") != 0) {
+    if (error != 0 || woken != 0 || loop_address_parse(&address, "tcp:127.0.0.1:80") != 0 ||
+        loop_address_parse(&address, "nonsense") != -EINVAL) {
         fprintf(stderr, "consumer: the loop ended with %d, the timer with %d\n", error, (int)woken);
         return 1;
     }
