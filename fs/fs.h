@@ -24,14 +24,14 @@
  * -EBADF when the directory or file was closed before; -ENOMEM; -ECANCELED, or -ETIMEDOUT after a deadline.
  *
  * Cancel. An operation of one step is done or not done: the result says which. Operations of many steps check between
- * two steps and end with -ECANCELED: loop_fs_mkdirs, loop_fs_rmtree, loop_fs_copy_file, loop_fs_load, loop_fs_save and
- * loop_fs_list. What they have done stays done, except for temporary files. The continuation is resumed when no thread
- * works for the job any more. So a thread that hangs, for example in a network file system, delays the cancel of a job
- * that changes something; loop_options.interrupt_signal interrupts it where the file system can be. Jobs that only read
- * end LOOP_WORK_GRACE_NS after a cancel in any case, and what the thread returns later is dropped: loop_fs_open_dir,
- * loop_fs_open that neither creates nor truncates, loop_fs_stat, loop_fs_kind, loop_fs_access, loop_fs_statfs,
- * loop_fs_realpath, loop_fs_read_link, loop_fs_sync, loop_fs_load, loop_fs_read_dir, loop_fs_list, loop_file_stat and
- * loop_file_sync.
+ * two steps and end with -ECANCELED: loop_fs_mkdirs, loop_fs_rmtree, loop_fs_copy_file, loop_fs_copy_files,
+ * loop_fs_load, loop_fs_save and loop_fs_list. What they have done stays done, except for temporary files. The
+ * continuation is resumed when no thread works for the job any more. So a thread that hangs, for example in a network
+ * file system, delays the cancel of a job that changes something; loop_options.interrupt_signal interrupts it where the
+ * file system can be. Jobs that only read end LOOP_WORK_GRACE_NS after a cancel in any case, and what the thread
+ * returns later is dropped: loop_fs_open_dir, loop_fs_open that neither creates nor truncates, loop_fs_stat,
+ * loop_fs_kind, loop_fs_access, loop_fs_statfs, loop_fs_realpath, loop_fs_read_link, loop_fs_sync, loop_fs_load,
+ * loop_fs_read_dir, loop_fs_list, loop_file_stat and loop_file_sync.
  */
 #ifndef FS_FS_H
 #define FS_FS_H

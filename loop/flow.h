@@ -277,17 +277,17 @@ LOOP_API struct loop_source *loop_memory_source(struct loop_scope *scope, const 
 
 /* Creates a source of a part of a regular file: the `len` bytes from `offset` on, and then its end. It has a position
  * of its own, and neither uses nor moves the file's. So any number of such sources can read one descriptor at the same
- * time. It ends earlier where the file does: whoever needs `len` bytes counts them. `*source` belongs to `scope`. It
- * does not keep `file` open: after a close of the descriptor its reads end with -EBADF. loop_source_close ends it, and
- * leaves the file open.
+ * time. It ends earlier where the file does, so a program that needs all `len` bytes counts them. `*source` belongs to
+ * `scope`. It does not keep `file` open: after a close of the descriptor its reads end with -EBADF. loop_source_close
+ * ends it, and leaves the file open.
  *
  * Returns 0; -EBADF when `file` is closed; -EINVAL when it is no regular file, or the part ends beyond INT64_MAX;
  * -ENOMEM; -ECANCELED when the scope has ended. After an error `*source` is NULL. */
 LOOP_API int loop_range_source(struct loop_scope *scope, struct loop_fd *file, uint64_t offset, uint64_t len,
                                struct loop_source **source);
 
-/* Returns how many bytes a source of loop_range_source has still to deliver, or to send: whoever watches the progress
- * of a copy asks this. Any other source has none, and aborts a debug build. */
+/* Returns how many bytes a source of loop_range_source has still to deliver, or to send: the progress of a copy. Any
+ * other source has none, and aborts a debug build. */
 LOOP_API uint64_t loop_range_left(const struct loop_source *range_source);
 
 /* Creates a sink that stores the bytes written to it, up to `limit_bytes` (0: no limit). A write beyond the limit ends

@@ -171,7 +171,7 @@ LOOP_API loop_job loop_op_accept(struct loop_scope *scope, struct loop_fd *fd, s
 LOOP_API loop_job loop_op_accept_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
 /* Tells that other loops or processes may accept on the same socket. Later accepts of this descriptor wait for
- * readiness, so that all who wait are told of a connection. The kernel wakes only one accept of a ring, as it does with
+ * readiness, so that all that wait learn of a connection. The kernel wakes only one accept of a ring, as it does with
  * accept(2): while the loop of that one does not run, or cancels it, the connection would wait until another one comes.
  * loop_listener_adopt of <net/net.h> calls this. */
 LOOP_API void loop_fd_share(struct loop_fd *fd);

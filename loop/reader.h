@@ -21,9 +21,10 @@
  *     -ECANCELED  the operation was cancelled; -ETIMEDOUT after a deadline of the scope
  *
  * The reader remembers the end of the source and its errors, except a cancellation. From then on each operation that
- * finds too few bytes ends with it at once, and the source is not read again. Bytes that came before an error are not
- * lost: loop_reader_take and loop_reader_peek deliver them. Only operations that would mistake the failure for the end
- * of the input return the error.
+ * finds too few bytes ends with it at once, and the source is not read again: a file that grows is followed by
+ * loop_read of its source, without a reader. Bytes that came before an error are not lost: loop_reader_take and
+ * loop_reader_peek deliver them. Only operations that would mistake the failure for the end of the input return the
+ * error.
  *
  * A cancelled operation leaves the bytes that have arrived in the reader. So the program can start another operation,
  * for example after a timeout of its own. A deadline of the scope ends everything in the scope, and with it the jobs of

@@ -66,15 +66,15 @@ LOOP_API int loop_flow_peer_address(struct loop_flow *flow, struct loop_address 
 
 /* ---- peers of Unix sockets ---- */
 
-/* Who has connected a Unix socket, or made the pair that it is of, as the kernel has noted it then. */
+/* The process that has connected a Unix socket, or has made the pair, as the kernel recorded it then. */
 struct loop_credentials {
     pid_t pid;
     uid_t uid;
     gid_t gid;
 };
 
-/* Stores who the other end of a connection is, SO_PEERCRED in unix(7). The process may have ended or have given the
- * connection to another one since. Returns 0; -EOPNOTSUPP for a socket of another family; -ENOTCONN when it is not
+/* Stores the process at the other end of a connection, SO_PEERCRED in unix(7). The process may have ended or have given
+ * the connection to another one since. Returns 0; -EOPNOTSUPP for a socket of another family; -ENOTCONN when it is not
  * connected; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK. */
 LOOP_API int loop_flow_peer_credentials(struct loop_flow *flow, struct loop_credentials *credentials);
 

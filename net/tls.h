@@ -59,7 +59,7 @@ struct loop_tls_certificate {
 /* Whether the peer has to present a certificate that is valid and issued by one of the authorities. */
 enum loop_tls_verify {
     LOOP_TLS_VERIFY_DEFAULT,  /* clients: LOOP_TLS_VERIFY_REQUIRED; servers: LOOP_TLS_VERIFY_NONE */
-    LOOP_TLS_VERIFY_NONE,     /* for a client: any one on the way can read and change everything */
+    LOOP_TLS_VERIFY_NONE,     /* for a client: anyone on the path can read and change everything */
     LOOP_TLS_VERIFY_OPTIONAL, /* for a server: a client may present none. A client is always shown one */
     LOOP_TLS_VERIFY_REQUIRED
 };
@@ -99,7 +99,7 @@ struct loop_tls_options {
     /* How long a handshake may take. 0: 10 seconds; LOOP_NEVER: without a limit */
     int64_t handshake_timeout_ns LOOP_ZERO;
     /* NULL, or receives the secrets of every connection in the format of NSS, with which Wireshark decrypts what it has
-     * recorded. For debugging only: whoever has these lines can read everything */
+     * recorded. For debugging only: with these lines everything can be read */
     loop_tls_key_log_fn *key_log LOOP_ZERO;
     void *key_log_arg LOOP_ZERO;
     /* NULL, or a file that the same lines are appended to, for Wireshark. A new file can be read by its owner only. It

@@ -3,9 +3,9 @@
  * Between continuations: channels, semaphores and conditions, in one loop and across loops; groups of jobs; and pools
  * of things that are made once and used many times, such as connections.
  *
- * Whoever has to wait waits as a job, and no thread is blocked. Those who wait for the same thing are served in the
- * order in which they began. A job that is cancelled takes nothing: it ends with -ECANCELED and has received no item
- * and no permit, or it ends with its result although it was cancelled, because it had that already.
+ * A call that has to wait is a job, and blocks no thread. Jobs that wait for the same thing are served in the order of
+ * the calls. A job that is cancelled takes nothing: it ends with -ECANCELED and has received no item and no permit, or
+ * it ends with its result although it was cancelled, because it had that already.
  *
  * Channels, semaphores and conditions may be used by several loops and threads at once. They are counted: `create`
  * returns one reference, each job has one of its own until it has ended, and the last `unref` frees. To drop the
@@ -33,7 +33,7 @@ struct loop_channel;
 #define LOOP_CHANNEL_ITEM_MAX ((size_t)65536)
 #define LOOP_CHANNEL_BYTES_MAX ((size_t)1 << 30)
 
-/* Disposes of an item that nobody has received. Called on the thread that drops the last reference. */
+/* Disposes of an item that was not received. Called on the thread that drops the last reference. */
 typedef void loop_channel_drop_fn(void *item);
 
 /* Creates a channel for items of `item_bytes` bytes, which it copies, with room for `capacity` of them. With a capacity
@@ -107,7 +107,7 @@ LOOP_API unsigned loop_semaphore_permits(struct loop_semaphore *semaphore);
 
 /* ---- conditions ---- */
 
-/* What jobs wait for until something that the program knows of has changed. */
+/* Wakes jobs that wait until some state of the program has changed. */
 struct loop_condition;
 
 /* Creates a condition, on any thread. Returns NULL when there is no memory. */
@@ -232,7 +232,7 @@ LOOP_API struct loop_resources *loop_resources_create(struct loop_scope *scope,
 LOOP_API loop_job loop_resource_acquire(struct loop_scope *scope, struct loop_resources *pool, void **resource,
                                         loop_fn *fn, void *arg);
 
-/* Gives a resource back, for the next who needs one. Returns 0; -EINVAL when none is in use. */
+/* Gives a resource back: the next job that waits for one gets it. Returns 0; -EINVAL when none is in use. */
 LOOP_API int loop_resource_release(struct loop_resources *pool, void *resource);
 
 /* Disposes of a resource that is in use and cannot be used again, and makes room for another one. Returns 0; -EINVAL
