@@ -150,6 +150,18 @@ def late(kind, server, middle):
                  room=4096, before=end_late).close()
 
 
+def talkative(kind, server, middle):
+    """The client goes on sending when the whole answer is with the kernels, and reads it afterwards."""
+    def send_late(peer):
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        peer.socket.recv(1, socket.MSG_PEEK)
+        time.sleep(0.1)
+        peer.send(b"x" * 1500000)
+
+    exchange(kind, server, "bytes behind the last request, sent late", MIDDLE, wanted=middle, room=4096,
+             before=send_late).close()
+
+
 def odd(kind, server, big):
     def nap(_):
         time.sleep(0.3)
@@ -178,6 +190,7 @@ def play(kind, command, *options):
             at_rest(kind, server)
         else:  # a close_notify follows
             stay(kind, server)
+            talkative(kind, server, bytes(100000))
         late(kind, server, bytes(100000))
         with open(directory + "/big", "rb") as file:
             odd(kind, server, file.read())
