@@ -497,13 +497,14 @@ static void read_upstream(struct proxy *proxy, const char *text)
     const char *colon = strrchr(text, ':');
     bool has_scheme = strncmp(text, "tcp:", 4) == 0 || strncmp(text, "udp:", 4) == 0 || strncmp(text, "unix:", 5) == 0;
 
-    proxy->upstream_text = text;
-    if (has_scheme || !colon || colon == text || colon[1] == '\0' || (size_t)(colon - text) >= sizeof proxy->host) {
+    if (has_scheme) {
         proxy->upstream = arguments_address(text);
-        return;
+    } else if (!colon || colon == text || colon[1] == '\0' || (size_t)(colon - text) >= sizeof proxy->host) {
+        arguments_refuse("'%s' is no HOST:SERVICE, and no address such as tcp:127.0.0.1:7000 or unix:/path", text);
+    } else {
+        memcpy(proxy->host, text, (size_t)(colon - text));
+        proxy->service = colon + 1;
     }
-    memcpy(proxy->host, text, (size_t)(colon - text));
-    proxy->service = colon + 1;
 }
 
 #ifdef PROXY_WITH_TLS
@@ -538,7 +539,7 @@ static void check_tls(struct proxy *proxy)
 int main(int argc, char **argv)
 {
     char **operands = arguments_parse(&program, argc, argv);
-    struct proxy proxy = {.listen = arguments_address(operands[0])};
+    struct proxy proxy = {.listen = arguments_address(operands[0]), .upstream_text = operands[1]};
 
     read_upstream(&proxy, operands[1]);
 #ifdef PROXY_WITH_TLS
