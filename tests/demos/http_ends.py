@@ -91,17 +91,18 @@ class Tls(Plain):
         super().end()
 
     def read(self):
-        data = b""
+        pieces = []
         try:
             while piece := self.step(lambda: self.tls.read(65536)):
-                data += piece
-            return data, "end"
+                pieces.append(piece)
+            end = "end"
         except ssl.SSLZeroReturnError:
-            return data, "end"
+            end = "end"
         except (ssl.SSLEOFError, ConnectionResetError):
-            return data, "reset"
+            end = "reset"
         except TimeoutError:
-            return data, "nothing"
+            end = "nothing"
+        return b"".join(pieces), end
 
 
 def exchange(kind, server, what, request, *, wanted=b"hello", status=200, room=0, before=lambda peer: None):

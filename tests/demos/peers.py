@@ -56,15 +56,16 @@ class Server:
 def read_all(peer):
     """The bytes up to the end, and how they ended."""
     peer.settimeout(PATIENCE)
-    data = b""
+    pieces = []
     try:
         while piece := peer.recv(65536):
-            data += piece
-        return data, "end"
+            pieces.append(piece)
+        end = "end"
     except ConnectionResetError:
-        return data, "reset"
+        end = "reset"
     except TimeoutError:
-        return data, "nothing"
+        end = "nothing"
+    return b"".join(pieces), end
 
 
 def reset(peer):
