@@ -597,6 +597,54 @@ TEST(many_flows_with_input_at_once_are_received_for_where_calls_are_cheap_too)
     script_run(&(struct loop_options){.way = LOOP_WAY_AUTO}, many_at_once);
 }
 
+/* A pipe's poll for room stays armed, but not once the loop has gone over: the ring does not write beside it. */
+static void full_pipe_before(struct loop_env *env, int64_t result)
+{
+    static struct loop_flow *flow;
+    static struct once writes[2];
+    static uint64_t before;
+    static int fds[2], other;
+    static unsigned round;
+
+    BEGIN;
+    make_pipe(fds);
+    other = fcntl(fds[1], F_DUPFD_CLOEXEC, 3);
+    flow = flow_of(env->scope, fds[1]);
+    stuff(other);
+    START(loop_write(&flow->sink, "a", 1, ONCE(&writes[0])));
+    AWAIT(turns(env->scope, 3, GO));
+    drain(fds[0]);
+    WAIT_UNTIL(writes[0].count);
+    stream_from_peers(env->scope);
+    for (round = 1; round <= 30; round++) {
+        AWAIT(turns(env->scope, 3, GO));
+        send_from_peers();
+        WAIT_UNTIL(n_received == (size_t)round * FLOWS * SIZE);
+    }
+    stuff(other);
+    START(loop_write(&flow->sink, "b", 1, ONCE(&writes[1])));
+    AWAIT(turns(env->scope, 3, GO));
+    drain(fds[0]);
+    WAIT_UNTIL(writes[1].count);
+    AWAIT(turns(env->scope, 3, GO));
+    before = stats_of(env).ring_sends;
+    AWAIT(loop_write(&flow->sink, "c", 1, GO));
+    CHECK(is_done_by_ring(env, stats_of(env).ring_sends - before, 1) ||
+          getenv("NORIA_HARD")); /* with room in the queue */
+    CHECK_IS(drain(fds[0]), 2);
+    close(fds[0]);
+    close(other);
+    close_peers();
+    WAIT_UNTIL(n_ended == FLOWS);
+    END;
+}
+
+TEST(a_pipe_that_was_full_is_written_by_the_ring_once_many_flows_have_input)
+{
+    CHECK_IS(unsetenv("LOOP_WAY"), 0);
+    script_run(&(struct loop_options){.way = LOOP_WAY_AUTO}, full_pipe_before);
+}
+
 LOOP_TEST_WITH(a_flow_with_much_to_read_gets_large_buffers_for_a_while, COMPLETIONS)
 {
     enum { MUCH = 100000, MESSAGES = 70 };
