@@ -215,13 +215,14 @@ void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t resu
 static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
     assert(job->kind && (job->kind->backend_done || job->kind->transferred));
+    int64_t result = loop_job_due_result(job);
     loop_list_remove(&job->link);
     job->where = LOOP_AT_OWNER;
     job->is_backends = false;
     if (job->kind->backend_done) {
-        job->kind->backend_done(loop, job, job->result);
+        job->kind->backend_done(loop, job, result);
     } else {
-        job->kind->transferred(loop, job, job->kind->room ? job->why : job->result);
+        job->kind->transferred(loop, job, result);
     }
 }
 

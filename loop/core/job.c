@@ -128,7 +128,7 @@ void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t 
         }
         job->is_backends = true;
     }
-    if (job->kind->room) { /* has received nothing: hand_to_kind */
+    if (job->kind->room) { /* has received nothing: loop_job_due_result */
         assert(job->result < 0 && job->result >= INT16_MIN);
         job->why = (int16_t)job->result;
         job->done = done;

@@ -377,6 +377,13 @@ static inline void loop_timers_leave(struct loop *loop)
  * queue comes. */
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
+/* Returns the result of a job in the run queue. A read that the backend has given back keeps it in `why`, because it
+ * may go on, with the count of what it has. */
+static inline int64_t loop_job_due_result(const struct loop_job *job)
+{
+    return job->is_backends && job->kind->room ? job->why : job->result;
+}
+
 /* Requests that a job end. Returns false when it already has its result or was cancelled before. */
 bool loop_job_cancel(struct loop *loop, struct loop_job *job);
 

@@ -93,7 +93,7 @@ static void dump_job(const struct loop_job *job, unsigned depth)
         add_time_left(&line, (int64_t)job->timer.at_ns);
     }
     if (job->where == LOOP_AT_RUN_QUEUE) {
-        add(&line, " with %lld", (long long)job->result);
+        add(&line, " with %lld", (long long)loop_job_due_result(job));
     }
     if (job->kind->size != LOOP_JOB_BARE && job->fd) {
         add(&line, ", fd %d", job->fd->number);
