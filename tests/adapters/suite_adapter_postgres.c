@@ -23,21 +23,48 @@ static uid_t other_user(void)
     return nobody ? nobody->pw_uid : 0;
 }
 
+/* The database: made by the first test, used by all, and removed by the process that starts them. */
+static char database[PATH_MAX];
+static pid_t owner;
+
+__attribute__((constructor)) static void name_database(void)
+{
+    CHECK(snprintf(database, sizeof database, "%s", make_directory()) > 0);
+    owner = getpid();
+}
+
+__attribute__((destructor)) static void remove_database(void)
+{
+    if (getpid() == owner) {
+        remove_directory(database);
+    }
+}
+
+static void make_database(const char *data, uid_t user)
+{
+    static char initdb[PATH_MAX], command[] = ADAPTER_SERVER;
+
+    CHECK_IS(user ? chown(database, user, user) : 0, 0);
+    CHECK(snprintf(initdb, sizeof initdb, "%s/initdb", dirname(command)) > 0);
+    const char *const make[] = {initdb,   "-D",        data,          "-A", "trust", "-U",
+                                "tester", "--no-sync", "--no-locale", "-E", "UTF8",  NULL};
+    server_run(make, user);
+}
+
 static void start_postgres(void)
 {
-    static char data[PATH_MAX + 10], initdb[PATH_MAX], command[] = ADAPTER_SERVER;
+    static char data[PATH_MAX + 10];
     uid_t user = other_user();
 
     server_prepare(&server);
     CHECK_IS(user ? chown(server.directory, user, user) : 0, 0);
-    CHECK(snprintf(data, sizeof data, "%s/data", server.directory) > 0);
-    CHECK(snprintf(initdb, sizeof initdb, "%s/initdb", dirname(command)) > 0);
-    const char *const make[] = {initdb,   "-D",        data,          "-A", "trust", "-U",
-                                "tester", "--no-sync", "--no-locale", "-E", "UTF8",  NULL};
+    CHECK(snprintf(data, sizeof data, "%s/data", database) > 0);
+    if (access(data, F_OK) != 0) {
+        make_database(data, user);
+    }
     const char *const serve[] = {ADAPTER_SERVER,       "-D", data,        "-k", server.directory,     "-c",
                                  "listen_addresses=",  "-c", "fsync=off", "-c", "shared_buffers=1MB", "-c",
                                  "max_connections=10", NULL};
-    server_run(make, user);
     server_start(&server, serve, user, "ready to accept connections");
     CHECK(snprintf(conninfo, sizeof conninfo, "host=%s user=tester dbname=postgres", server.directory) > 0);
 }
@@ -114,7 +141,7 @@ POSTGRES_TEST(rows_that_are_copied_in)
 
     BEGIN;
     CONNECT(env->scope);
-    SEND("CREATE TABLE numbers (n integer); COPY numbers FROM STDIN");
+    SEND("CREATE TEMPORARY TABLE numbers (n integer); COPY numbers FROM STDIN");
     GET(PGRES_COMMAND_OK);
     PQclear(answer);
     GET(PGRES_COPY_IN);
@@ -163,7 +190,7 @@ POSTGRES_TEST(a_copy_that_the_program_gives_up)
 {
     BEGIN;
     CONNECT(env->scope);
-    SEND("CREATE TABLE numbers (n integer); COPY numbers FROM STDIN");
+    SEND("CREATE TEMPORARY TABLE numbers (n integer); COPY numbers FROM STDIN");
     GET(PGRES_COMMAND_OK);
     PQclear(answer);
     GET(PGRES_COPY_IN);
