@@ -282,6 +282,11 @@ bool is_hard(const char *mode);
 /* Returns whether run_with and scripts use loop_open and poll(2) in the place of loop_run (TESTS_HOSTED is set). */
 bool is_hosted(void);
 
+/* Returns `many` where a test is to be repeated that often, for what only many repetitions show: on the real kernel, in
+ * ways that name a backend and have no host, hard mode or sanitizer. Otherwise returns `few`: such ways differ in
+ * nothing that adds up. */
+unsigned repeated(unsigned many, unsigned few);
+
 /* Checks a byte count that a single system call determines: exact, except in the mode in which every call is short. */
 #define CHECK_MOVED(actual, expected)                                                                                  \
     do {                                                                                                               \

@@ -25,6 +25,16 @@ bool is_hosted(void)
     return getenv("TESTS_HOSTED") != NULL;
 }
 
+unsigned repeated(unsigned many, unsigned few)
+{
+#if HAS_SANITIZER || defined(NORIA_SIMULATED)
+    (void)many;
+    return few;
+#else
+    return getenv("LOOP_BACKEND") && !getenv("NORIA_HARD") && !is_hosted() ? many : few;
+#endif
+}
+
 struct stop {
     int (*fn)(void *arg);
     void *arg;

@@ -174,10 +174,9 @@ LOOP_TEST_ROWS(p04_tls_handshake_given_up_at_each_step, WAYS)
     END;
 }
 
-/* A hard mode changes nothing that many would show. */
 static unsigned many(void)
 {
-    return HAS_SANITIZER || getenv("NORIA_HARD") ? 100 : 1000;
+    return repeated(1000, 100);
 }
 
 /* 10,000 clients in all come, and leave after every number of turns that a handshake takes. Nothing of them remains. */
