@@ -10,27 +10,46 @@
 
 static struct tls_pair pair;
 static struct wire wire;
+static struct loop_scope *scope; /* of the wire */
+static struct once ended;
 static char received[256];
 
-/* Opens a scope with a wire, and starts both handshakes. */
-static struct loop_scope *begin(struct loop_env *env, struct once *ended)
+/* Opens a scope with a wire that handshakes can begin on. */
+static void begin(struct loop_env *env)
 {
-    struct loop_scope *scope = loop_scope_open(env->scope, once_resumed, ended);
-
-    memset(ended, 0, sizeof *ended);
+    memset(&ended, 0, sizeof ended);
     memset(&pair, 0, sizeof pair);
+    scope = loop_scope_open(env->scope, ONCE(&ended));
     loop_scope_hold(scope);
     wire_make(&wire, scope);
     pair.below[TLS_CLIENT] = &wire.flows[0];
     pair.below[TLS_SERVER] = &wire.flows[1];
-    return scope;
 }
 
-static void end(struct loop_scope *scope)
-{
-    loop_scope_cancel(scope);
-    loop_scope_unhold(scope);
-}
+/* Ends the scope of the wire. */
+#define FINISH                                                                                                         \
+    do {                                                                                                               \
+        loop_scope_cancel(scope);                                                                                      \
+        loop_scope_unhold(scope);                                                                                      \
+        WAIT_UNTIL(ended.count);                                                                                       \
+        wire_free(&wire);                                                                                              \
+    } while (0)
+
+/* Opens contexts whose servers send no tickets. */
+#define OPEN_WITHOUT_TICKETS                                                                                           \
+    do {                                                                                                               \
+        tls_prepare();                                                                                                 \
+        tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;                          \
+        TLS_OPEN(env->scope);                                                                                          \
+    } while (0)
+
+/* Opens a scope with a wire, and makes both handshakes. */
+#define SHAKE                                                                                                          \
+    do {                                                                                                               \
+        begin(env);                                                                                                    \
+        tls_shake(&pair, TLS_HOST);                                                                                    \
+        TLS_AWAIT(&pair);                                                                                              \
+    } while (0)
 
 /* Has a side whose handshake is done say hello and end. */
 static void say_hello(int side)
@@ -48,8 +67,6 @@ static void say_hello(int side)
 /* Cuts one lane after every number of bytes. The side that writes to it says hello and ends; the other one reads. */
 static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enum loop_tls_version version)
 {
-    static struct loop_scope *scope;
-    static struct once ended;
     static size_t at, whole;
     static int64_t got;
     const int reader = !writer;
@@ -60,7 +77,7 @@ static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enu
     tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
     TLS_OPEN(env->scope);
     for (; !whole; at++) {
-        scope = begin(env, &ended);
+        begin(env);
         wire.lanes[writer].cut_at = at;
         tls_shake(&pair, TLS_HOST);
         TLS_AWAIT(&pair);
@@ -76,9 +93,7 @@ static void cut_everywhere(struct loop_env *env, int64_t result, int writer, enu
         }
         CHECK_IS(got, whole ? 5 : -ECONNABORTED);
         CHECK(wire.lanes[writer].was_cut || whole);
-        end(scope);
-        WAIT_UNTIL(ended.count);
-        wire_free(&wire);
+        FINISH;
     }
     CHECK(whole > 100 && !wire.lanes[writer].was_cut);
     END;
@@ -107,8 +122,6 @@ LOOP_TEST(p29_client_of_tls_1_2_cut_after_every_byte)
 /* One byte is changed: never wrong bytes, and never a good end. */
 LOOP_TEST(tls_changed_after_every_few_bytes)
 {
-    static struct loop_scope *scope;
-    static struct once ended;
     static size_t at, passed = SIZE_MAX;
     static unsigned failures;
 
@@ -119,7 +132,7 @@ LOOP_TEST(tls_changed_after_every_few_bytes)
         300 * LOOP_MILLISECOND;
     TLS_OPEN(env->scope);
     for (; at < passed; at += 3) {
-        scope = begin(env, &ended);
+        begin(env);
         wire.lanes[TLS_SERVER].flip_at = at;
         tls_shake(&pair, TLS_HOST);
         TLS_AWAIT(&pair);
@@ -134,9 +147,7 @@ LOOP_TEST(tls_changed_after_every_few_bytes)
             CHECK(strlen(pair.errors[TLS_CLIENT].text) > 0);
             failures++;
         }
-        end(scope);
-        WAIT_UNTIL(ended.count);
-        wire_free(&wire);
+        FINISH;
     }
     CHECK(failures > 100);
     END;
@@ -145,13 +156,12 @@ LOOP_TEST(tls_changed_after_every_few_bytes)
 /* Bytes come one at a time. */
 LOOP_TEST(tls_in_single_bytes)
 {
-    static struct loop_scope *scope;
-    static struct once ended, read, written;
+    static struct once read, written;
     static char sent[20000], got[20000];
 
     BEGIN;
     TLS_SET_UP(env->scope);
-    scope = begin(env, &ended);
+    begin(env);
     wire.lanes[0].most = wire.lanes[1].most = 1;
     tls_shake(&pair, TLS_HOST);
     TLS_AWAIT(&pair);
@@ -165,9 +175,7 @@ LOOP_TEST(tls_in_single_bytes)
     AWAIT(loop_shutdown(&pair.flows[TLS_CLIENT]->sink, GO));
     AWAIT(loop_read(&pair.flows[TLS_SERVER]->source, got, 1, GO));
     CHECK_IS(result, 0);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
 
@@ -201,17 +209,12 @@ LOOP_TEST(p29_socket_closed_without_close_notify)
 /* The close_notify is encrypted behind the last bytes, and leaves together with them. */
 LOOP_TEST(tls_end_leaves_with_the_last_bytes)
 {
-    static struct loop_scope *scope;
-    static struct once ended, written, shut;
+    static struct once written, shut;
     static unsigned before;
 
     BEGIN;
-    tls_prepare();
-    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
-    TLS_OPEN(env->scope);
-    scope = begin(env, &ended);
-    tls_shake(&pair, TLS_HOST);
-    TLS_AWAIT(&pair);
+    OPEN_WITHOUT_TICKETS;
+    SHAKE;
     before = wire.lanes[TLS_SERVER].n_writes;
     START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
     START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
@@ -226,26 +229,21 @@ LOOP_TEST(tls_end_leaves_with_the_last_bytes)
     CHECK_IS(result, 0);
     AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "more", 4, GO));
     CHECK_IS(result, -EPIPE);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
 
 /* A client does not wait for its tickets: they leave with the first bytes, or before the server waits for some. */
 LOOP_TEST(tls_tickets_leave_with_the_first_answer_or_before_a_wait)
 {
-    static struct loop_scope *scope;
-    static struct once ended, written, read;
+    static struct once written, read;
     static int waits;
 
     BEGIN;
     tls_prepare();
     TLS_OPEN(env->scope);
     for (waits = 0; waits < 2; waits++) {
-        scope = begin(env, &ended);
-        tls_shake(&pair, TLS_HOST);
-        TLS_AWAIT(&pair);
+        SHAKE;
         CHECK_IS(wire.lanes[TLS_SERVER].n_writes, 1);
         memset(&written, 0, sizeof written);
         memset(&read, 0, sizeof read);
@@ -257,9 +255,7 @@ LOOP_TEST(tls_tickets_leave_with_the_first_answer_or_before_a_wait)
         WAIT_UNTIL(waits || written.count);
         AWAIT(turns(env->scope, 3, GO));
         CHECK_IS(wire.lanes[TLS_SERVER].n_writes, 2);
-        end(scope);
-        WAIT_UNTIL(ended.count);
-        wire_free(&wire);
+        FINISH;
     }
     END;
 }
@@ -267,16 +263,11 @@ LOOP_TEST(tls_tickets_leave_with_the_first_answer_or_before_a_wait)
 /* The end that comes in one piece with the last bytes is found, though nothing follows below. */
 LOOP_TEST(p29_an_end_behind_the_last_bytes_needs_no_end_below)
 {
-    static struct loop_scope *scope;
-    static struct once ended, written, shut;
+    static struct once written, shut;
 
     BEGIN;
-    tls_prepare();
-    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
-    TLS_OPEN(env->scope);
-    scope = begin(env, &ended);
-    tls_shake(&pair, TLS_HOST);
-    TLS_AWAIT(&pair);
+    OPEN_WITHOUT_TICKETS;
+    SHAKE;
     wire.lanes[TLS_SERVER].never_ends = true;
     START(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, ONCE(&written)));
     START(loop_shutdown(&pair.flows[TLS_SERVER]->sink, ONCE(&shut)));
@@ -284,34 +275,23 @@ LOOP_TEST(p29_an_end_behind_the_last_bytes_needs_no_end_below)
     CHECK_IS(result, 5);
     AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
     CHECK_IS(result, 0);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
 
 /* The end of the output below, which was started together with the close_notify, waits for all of it. */
 LOOP_TEST(tls_close_notify_that_leaves_in_two_parts_is_whole)
 {
-    static struct loop_scope *scope;
-    static struct once ended;
-
     BEGIN;
-    tls_prepare();
-    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
-    TLS_OPEN(env->scope);
-    scope = begin(env, &ended);
-    tls_shake(&pair, TLS_HOST);
-    TLS_AWAIT(&pair);
+    OPEN_WITHOUT_TICKETS;
+    SHAKE;
     wire.lanes[TLS_SERVER].breaks_at = wire.lanes[TLS_SERVER].n_writes + 1;
     AWAIT(loop_shutdown(&pair.flows[TLS_SERVER]->sink, GO));
     CHECK_IS(result, 0);
     CHECK(wire.lanes[TLS_SERVER].has_ended);
     AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
     CHECK_IS(result, 0);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
 
@@ -319,16 +299,11 @@ LOOP_TEST(tls_close_notify_that_leaves_in_two_parts_is_whole)
  * peer does not take an end of the stream for the end of what was said. */
 LOOP_TEST(tls_shutdown_whose_close_notify_is_cut_for_good_has_failed)
 {
-    static struct loop_scope *scope;
-    static struct once ended, read;
+    static struct once read;
 
     BEGIN;
-    tls_prepare();
-    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
-    TLS_OPEN(env->scope);
-    scope = begin(env, &ended);
-    tls_shake(&pair, TLS_HOST);
-    TLS_AWAIT(&pair);
+    OPEN_WITHOUT_TICKETS;
+    SHAKE;
     wire.lanes[TLS_SERVER].breaks_at = wire.lanes[TLS_SERVER].n_writes + 1;
     wire.lanes[TLS_SERVER].stays_broken = true;
     START(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, ONCE(&read)));
@@ -342,9 +317,7 @@ LOOP_TEST(tls_shutdown_whose_close_notify_is_cut_for_good_has_failed)
     CHECK_IS(loop_source_close(&pair.flows[TLS_SERVER]->source), 0);
     WAIT_UNTIL(read.count);
     ONCE_IS(read, -ECONNABORTED);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
 
@@ -352,16 +325,9 @@ LOOP_TEST(tls_shutdown_whose_close_notify_is_cut_for_good_has_failed)
  * OpenSSL, where the program's own calls would find it. */
 LOOP_TEST(tls_error_behind_the_bytes_of_a_read_is_not_left_with_openssl)
 {
-    static struct loop_scope *scope;
-    static struct once ended;
-
     BEGIN;
-    tls_prepare();
-    tls.options[TLS_CLIENT].no_resumption = tls.options[TLS_SERVER].no_resumption = true;
-    TLS_OPEN(env->scope);
-    scope = begin(env, &ended);
-    tls_shake(&pair, TLS_HOST);
-    TLS_AWAIT(&pair);
+    OPEN_WITHOUT_TICKETS;
+    SHAKE;
     AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "hello", 5, GO));
     wire.lanes[TLS_SERVER].flip_at = wire.lanes[TLS_SERVER].end + 10;
     AWAIT(loop_write(&pair.flows[TLS_SERVER]->sink, "world", 5, GO));
@@ -371,8 +337,6 @@ LOOP_TEST(tls_error_behind_the_bytes_of_a_read_is_not_left_with_openssl)
     AWAIT(loop_read(&pair.flows[TLS_CLIENT]->source, received, sizeof received, GO));
     CHECK_IS(result, -EPROTO);
     CHECK_IS(ERR_peek_error(), 0);
-    end(scope);
-    WAIT_UNTIL(ended.count);
-    wire_free(&wire);
+    FINISH;
     END;
 }
