@@ -143,18 +143,20 @@ def pipes(results: Results) -> str:
 
 def price(results: Results) -> str:
     """What a call costs, and what that makes of small messages."""
-    found = [(stored, value) for row in of_part("echo-tcp", "echo-unix")
+    loads = [stored for row in of_part("echo-tcp", "echo-unix")
              if isinstance(row.load, Stream) and row.load.size == 64 and row.load.connections > 1
-             and (stored := results.rows.get(dear_key(row.key)))
-             and (value := ratio(stored.summaries, "noria-uring", "peer", row.metric))]
-    if not found:
+             and (stored := results.rows.get(dear_key(row.key)))]
+    values = [value for stored in loads
+              if (value := ratio(stored.summaries, "noria-uring", "peer", stored.row.metric))]
+    if not values:
         return ""
-    last = found[-1][0]
-    values = [value for _, value in found]
+    last, omitted = loads[-1], len(loads) - len(values)
     text = (f"A system call costs {last.call_ns:.0f} ns on the machine of the plot, and {last.dear_call_ns:.0f} ns in "
             f"its right half. There an echo of 64 bytes on ten and more connections costs {min(values):.2f} to "
             f"{max(values):.2f} of what it costs with the best other library; the median of {len(values)} loads is "
             f"{median(values):.2f}.")
+    if omitted:
+        text += f" Left out, because only the client was full: {omitted}."
     return filled(text)
 
 
