@@ -32,6 +32,30 @@ static inline void open_pair(struct loop_scope *scope, int type)
     flow = flow_of(scope, fds[0]);
 }
 
+/* Makes such a pair, and fills the first socket. */
+static inline void open_full(struct loop_scope *scope)
+{
+    open_pair(scope, SOCK_STREAM);
+    stuff(fds[0]);
+}
+
+static inline void start_first(void *arg, int64_t result)
+{
+    (void)arg;
+    (void)result;
+    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
+}
+
+/* Has start_first and `second` called one after the other by continuations: what becomes of the write is not known yet
+ * when `second` runs. */
+static inline void start_both(struct loop_env *env, loop_fn *second)
+{
+    loop_job first_job = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
+    loop_job second_job = START(loop_promise(env->scope, NULL, NULL, second, NULL));
+    CHECK_IS(loop_resolve(env->loop, first_job, 0), 0);
+    CHECK_IS(loop_resolve(env->loop, second_job, 0), 0);
+}
+
 /* Checks what has arrived. */
 #define ARRIVED(text)                                                                                                  \
     do {                                                                                                               \

@@ -111,8 +111,7 @@ static const char *const failing_in_line[] = {"send:ENOBUFS:2", "sendfile:ENOBUF
 static void in_line(struct loop_env *env, int64_t result)
 {
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     start_in_front(env);
     AWAIT(turns(env->scope, 3, GO));
     START(loop_shutdown(&flow->sink, ONCE(&shut)));
@@ -132,13 +131,6 @@ TEST_ROWS(a_shutdown_in_line_behind_what_fails_sends_no_end, COUNT_OF(failing_in
     run_failing(failing_in_line[row], in_line);
 }
 
-static void start_write(void *arg, int64_t result)
-{
-    (void)arg;
-    (void)result;
-    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
-}
-
 static void start_shutdown(void *arg, int64_t result)
 {
     (void)arg;
@@ -149,14 +141,9 @@ static void start_shutdown(void *arg, int64_t result)
 
 static void before_it_is_known(struct loop_env *env, int64_t result)
 {
-    static loop_job jobs[2];
-
     BEGIN;
     open_row(env);
-    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_write, NULL));
-    jobs[1] = START(loop_promise(env->scope, NULL, NULL, start_shutdown, NULL));
-    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
-    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    start_both(env, start_shutdown);
     WAIT_UNTIL(writes[0].count && shut.count);
     ONCE_IS(writes[0], -ENOBUFS);
     ONCE_IS(shut, -ENOBUFS);
@@ -298,8 +285,7 @@ static void unwatched(struct loop_env *env, int64_t result)
         return;
     }
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
     START(loop_shutdown(&flow->sink, ONCE(&shut)));
     WAIT_UNTIL(writes[0].count && shut.count);

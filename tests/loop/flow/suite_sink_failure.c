@@ -57,13 +57,6 @@ TEST(a_copy_goes_on_after_a_send_that_a_signal_has_interrupted)
     run_failing("send:EINTR:1", interrupted_copy);
 }
 
-static void start_first(void *arg, int64_t result)
-{
-    (void)arg;
-    (void)result;
-    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
-}
-
 static void start_second(void *arg, int64_t result)
 {
     (void)arg;
@@ -74,14 +67,9 @@ static void start_second(void *arg, int64_t result)
 
 static void before_it_is_known(struct loop_env *env, int64_t result)
 {
-    static loop_job jobs[2];
-
     BEGIN;
     open_pair(env->scope, SOCK_STREAM);
-    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
-    jobs[1] = START(loop_promise(env->scope, NULL, NULL, start_second, NULL));
-    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
-    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    start_both(env, start_second);
     WAIT_UNTIL(writes[0].count && writes[1].count);
     ONCE_IS(writes[0], -ENOBUFS);
     ONCE_IS(writes[1], -ENOBUFS);
@@ -251,8 +239,7 @@ static void wait_behind(struct loop_env *env)
 static void line_of_kinds(struct loop_env *env, int64_t result)
 {
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
     AWAIT(turns(env->scope, 2, GO));
     wait_behind(env);
@@ -401,8 +388,7 @@ static void copied_behind(struct loop_env *env, int64_t result)
     static struct once copy;
 
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     source = loop_memory_source(env->scope, "cd", 2);
     START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
     START(loop_copy_report(source, &flow->sink, &outcome, ONCE(&copy)));
@@ -432,8 +418,7 @@ static void passed_behind(struct loop_env *env, int64_t result)
     static int sources[2];
 
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     make_pair(sources);
     from = flow_of(env->scope, sources[0]);
     CHECK_IS(send(sources[1], "cd", 2, 0), 2);
@@ -465,8 +450,7 @@ static void failing_copy(struct loop_env *env, int64_t result)
     static struct loop_flow *from;
 
     BEGIN;
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
+    open_full(env->scope);
     if (script.row == 0) {
         make_pair(passed_ends);
         from = flow_of(env->scope, passed_ends[0]);
@@ -599,16 +583,12 @@ static loop_fn *ring_second;
 /* The second write is started while the ring has the first. */
 static void by_the_ring(struct loop_env *env, int64_t result)
 {
-    static loop_job jobs[2];
     static bool is_ring;
 
     BEGIN;
     is_ring = strcmp(loop_backend_name(env->loop), "epoll") != 0;
     open_pair(env->scope, SOCK_STREAM);
-    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
-    jobs[1] = START(loop_promise(env->scope, NULL, NULL, ring_second, NULL));
-    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
-    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    start_both(env, ring_second);
     WAIT_UNTIL(writes[0].count && writes[1].count);
     ONCE_IS(writes[0], is_ring ? -ENOBUFS : 2);
     ONCE_IS(writes[1], is_ring ? -ENOBUFS : 2);

@@ -62,12 +62,6 @@ static void run_both(void (*steps)(struct loop_env *env, int64_t result))
     run_failing(what, steps);
 }
 
-static void open_full(struct loop_env *env)
-{
-    open_pair(env->scope, SOCK_STREAM);
-    stuff(fds[0]);
-}
-
 /* ---- streams ---- */
 
 static void answer(void *arg, int64_t result, struct loop_chunk *chunk)
@@ -81,7 +75,7 @@ static void answer(void *arg, int64_t result, struct loop_chunk *chunk)
 static void in_delivery(struct loop_env *env, int64_t result)
 {
     BEGIN;
-    open_full(env);
+    open_full(env->scope);
     START(loop_stream(&flow->source, answer, &record));
     AWAIT(turns(env->scope, 3, GO));
     NEXT_WATCH_FAILS;
@@ -111,7 +105,7 @@ static void pause_at_second(void *arg, int64_t result, struct loop_chunk *chunk)
 static void with_unlent_chunks(struct loop_env *env, int64_t result)
 {
     BEGIN;
-    open_full(env);
+    open_full(env->scope);
     sent = malloc(3 * CHUNK);
     fill_pattern(sent, 3 * CHUNK, 5);
     CHECK_IS(send(fds[1], sent, 3 * CHUNK, 0), 3 * CHUNK);
@@ -142,13 +136,6 @@ TEST(a_stream_with_unlent_chunks_that_cannot_be_watched_ends_with_the_reason)
 
 /* ---- writes ---- */
 
-static void start_first(void *arg, int64_t result)
-{
-    (void)arg;
-    (void)result;
-    START(loop_write(&flow->sink, "ab", 2, ONCE(&writes[0])));
-}
-
 static void start_others(void *arg, int64_t result)
 {
     (void)arg;
@@ -161,16 +148,11 @@ static void start_others(void *arg, int64_t result)
 
 static void before_it_is_known(struct loop_env *env, int64_t result)
 {
-    static loop_job jobs[2];
-
     BEGIN;
-    open_full(env);
-    jobs[0] = START(loop_promise(env->scope, NULL, NULL, start_first, NULL));
-    jobs[1] = START(loop_promise(env->scope, NULL, NULL, start_others, NULL));
+    open_full(env->scope);
     AWAIT(turns(env->scope, 3, GO));
     NEXT_WATCH_FAILS;
-    CHECK_IS(loop_resolve(env->loop, jobs[0], 0), 0);
-    CHECK_IS(loop_resolve(env->loop, jobs[1], 0), 0);
+    start_both(env, start_others);
     WAIT_UNTIL(writes[0].count && writes[1].count && shut.count);
     if (strcmp(loop_backend_name(env->loop), "epoll") == 0) { /* the ring tells later, when there is room */
         ONCE_IS(writes[0], -ENOMEM);
@@ -201,7 +183,7 @@ static void of_a_copy(struct loop_env *env, int64_t result)
     BEGIN;
     make_pair(ends);
     from = flow_of(env->scope, ends[0]);
-    open_full(env);
+    open_full(env->scope);
     START(loop_copy_report(&from->source, &flow->sink, &outcome, ONCE(&writes[0])));
     AWAIT(turns(env->scope, 3, GO));
     if (is_trial) {
