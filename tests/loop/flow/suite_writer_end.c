@@ -196,20 +196,23 @@ LOOP_TEST(a_cancelled_scope_flushes_nothing_on_the_way_out)
 LOOP_TEST(what_is_appended_in_a_cancelled_scope_goes_nowhere)
 {
     static struct loop_scope *scope;
-    static struct loop_flow *flows[2];
     static struct loop_writer *writer;
     static struct once ended, flushed;
+    static int fds[2];
+    char byte;
 
     BEGIN;
+    make_pair(fds);
     scope = loop_scope_open(env->scope, ONCE(&ended));
-    make_flows(scope, flows);
-    writer = writer_of(&flows[0]->sink, 0);
+    writer = writer_of(&flow_of(scope, fds[0])->sink, 0);
     loop_scope_cancel(scope);
     loop_writer_print(writer, "nothing");
     START(loop_writer_flush(writer, ONCE(&flushed)));
     WAIT_UNTIL(ended.count);
     ONCE_IS(flushed, -ECANCELED);
     ONCE_IS(ended, -ECANCELED);
+    CHECK_IS(recv(fds[1], &byte, 1, MSG_DONTWAIT), 0);
+    close(fds[1]);
     END;
 }
 
