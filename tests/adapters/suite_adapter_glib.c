@@ -110,14 +110,20 @@ TEST(p24_a_continuation_iterates_the_context)
     tested.destroy();
 }
 
+/* The loop does nothing while a source of a higher priority is ready. */
 TEST(priority_of_the_source)
 {
     static struct attached attached;
     static struct echo echo;
+    static unsigned n_calls;
 
     begin(&attached);
     g_source_set_priority(attached.by, G_PRIORITY_LOW);
+    tested.call_always(add_one, &n_calls);
     start_echo(&echo, env->scope, 20);
+    TURNS_UNTIL(n_calls == 100);
+    CHECK_IS(echo.n, 0);
+    tested.call_always(NULL, NULL);
     TURNS_UNTIL(echo.n == 20);
     end(&attached);
 }
