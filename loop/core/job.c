@@ -17,6 +17,9 @@
 
 #define IN_SECOND offsetof(struct loop_job, u.args.in_second)
 
+/* How far from a cancelled timer the memory is loaded: as far as some fifty timers. */
+#define AHEAD_BYTES 4096
+
 struct loop_job *loop_job_start(struct loop_scope *scope, struct loop_fd *fd, const struct loop_job_kind *kind,
                                 loop_fn *fn, void *arg, loop_job *id)
 {
@@ -87,20 +90,36 @@ void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result
     put_in_run_queue(loop, job, result);
 }
 
-void loop_timers_leave_now(struct loop *loop)
+/* Completes the timer in loop->leaving that was cancelled first. */
+static inline void leave_first(struct loop *loop)
 {
     struct loop_leaving *leaving = &loop->leaving;
-    for (uint32_t i = 0; i < leaving->n; i++) {
-        struct loop_job *job = leaving->jobs[i];
-        loop_wheel_remove(&loop->timers, &job->timer);
-        put_in_run_queue(loop, job, -ECANCELED);
-    }
-    leaving->n = 0;
+    struct loop_job *job = leaving->jobs[leaving->n_taken++ % LOOP_LEAVING_MAX];
+    loop_wheel_remove(&loop->timers, &job->timer);
+    put_in_run_queue(loop, job, -ECANCELED);
 }
 
-/* Taking a node out of its list writes to its neighbours, which among many timers are in no cache. So their memory is
- * loaded first, for as many timers at a time as are cancelled before anything else happens. The neighbour behind is
- * often the one that is cancelled next in that list, so all of it is loaded. */
+void loop_timers_leave_now(struct loop *loop)
+{
+    while (loop_timers_are_leaving(loop)) {
+        leave_first(loop);
+    }
+}
+
+/* Loads the memory that is written when a timer leaves its list: that of its neighbours there, which among many timers
+ * is in no cache. Timers that were started one after another are also one after another in memory, upwards or
+ * downwards, and are often cancelled in that order, though each list has only some of them. So the memory in the
+ * direction of the neighbour that was started later is loaded as well. */
+static inline void load_neighbours(const struct loop_job *job)
+{
+    bool is_upwards = (uintptr_t)job->link.next > (uintptr_t)job;
+    __builtin_prefetch(job->link.prev, 1);
+    __builtin_prefetch(job->link.next, 1);
+    __builtin_prefetch((const char *)job + (is_upwards ? AHEAD_BYTES : -AHEAD_BYTES), 1);
+}
+
+/* The timer leaves its list when LOOP_LEAVING_MAX others have been cancelled and its neighbours are loaded. With each
+ * cancel one leaves, so that there are always some being loaded. */
 void loop_timer_cancel(struct loop *loop, struct loop_job *job)
 {
     struct loop_leaving *leaving = &loop->leaving;
@@ -108,14 +127,12 @@ void loop_timer_cancel(struct loop *loop, struct loop_job *job)
         loop_job_complete(loop, job, -ECANCELED);
         return;
     }
-    __builtin_prefetch(job->link.prev, 1);
-    __builtin_prefetch(job->link.next, 1);
-    __builtin_prefetch((const char *)job->link.next + LOOP_JOB_BARE_BYTES - 32, 1);
+    load_neighbours(job);
     job->where = LOOP_AT_LEAVING;
-    leaving->jobs[leaving->n++] = job;
-    if (leaving->n == sizeof leaving->jobs / sizeof leaving->jobs[0]) {
-        loop_timers_leave_now(loop);
+    if (leaving->n_added - leaving->n_taken == LOOP_LEAVING_MAX) {
+        leave_first(loop);
     }
+    leaving->jobs[leaving->n_added++ % LOOP_LEAVING_MAX] = job;
 }
 
 void loop_job_backend_complete(struct loop *loop, struct loop_job *job, int64_t result)

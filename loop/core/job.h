@@ -358,17 +358,24 @@ loop_job_start_ready(struct loop_fd *fd, const struct loop_job_kind *kind, loop_
 /* Completes a job that may be in the wheel of timers, from which it is removed. */
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result);
 
-/* Cancels a timer. It leaves the wheel for the run queue with the next loop_timers_leave. */
+/* Cancels a timer. It leaves the wheel for the run queue with the next loop_timers_leave, or earlier when many others
+ * are cancelled. */
 void loop_timer_cancel(struct loop *loop, struct loop_job *job);
 
 /* Completes the timers in loop->leaving. */
 void loop_timers_leave_now(struct loop *loop);
 
+/* Returns whether there are timers in loop->leaving. */
+static inline bool loop_timers_are_leaving(const struct loop *loop)
+{
+    return loop->leaving.n_added != loop->leaving.n_taken;
+}
+
 /* Completes the timers that were cancelled, before something else is put into the run queue, or it is looked at, or the
  * wheel hands out what is due. */
 static inline void loop_timers_leave(struct loop *loop)
 {
-    if (loop->leaving.n > 0) {
+    if (loop_timers_are_leaving(loop)) {
         loop_timers_leave_now(loop);
     }
 }

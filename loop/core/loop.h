@@ -82,10 +82,12 @@ struct loop_spares {
     unsigned n;
 };
 
+#define LOOP_LEAVING_MAX 64u /* a power of two */
+
 /* Cancelled timers that are still in the wheel, in the order of the cancels (job.c). */
 struct loop_leaving {
-    uint32_t n;
-    struct loop_job *jobs[64];
+    uint32_t n_added, n_taken; /* of all times: the next one to be taken is jobs[n_taken % LOOP_LEAVING_MAX] */
+    struct loop_job *jobs[LOOP_LEAVING_MAX];
 };
 
 /* A function to be called once after the running continuation, before writes are sent and scopes are checked. */

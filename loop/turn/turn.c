@@ -51,7 +51,7 @@ static void run_tasks(struct loop *loop)
 
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || loop->leaving.n > 0 || loop->active.first ||
+    return !loop_list_is_empty(&loop->run_queue) || loop_timers_are_leaving(loop) || loop->active.first ||
            loop_has_to_settle(loop);
 }
 
