@@ -64,11 +64,11 @@ struct loop_job *loop_job_newer_second(const struct loop_job *job)
     return loop_index_newer(&job->scope->loop->jobs[LOOP_JOB_LARGE], job, IN_SECOND);
 }
 
-/* Puts a job that is in no list into the run queue. */
+/* Puts a job that is in no list into the run queue. Its links may be undefined. */
 static inline void put_in_run_queue(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    assert(job->where != LOOP_AT_RUN_QUEUE && !loop_list_is_linked(&job->link));
-    job->result = loop_job_told_result(job, result);
+    assert(job->where != LOOP_AT_RUN_QUEUE);
+    job->result = result;
     job->where = LOOP_AT_RUN_QUEUE;
     loop_list_push_back(&loop->run_queue, &job->link);
     loop->run_queue_length++;
@@ -78,16 +78,16 @@ void loop_job_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_timers_leave(loop);
     loop_line_remove(&job->link);
-    put_in_run_queue(loop, job, result);
+    put_in_run_queue(loop, job, loop_job_told_result(job, result));
 }
 
 void loop_timer_complete(struct loop *loop, struct loop_job *job, int64_t result)
 {
     loop_timers_leave(loop);
     if (job->where == LOOP_AT_TIMER) { /* never true with LOOP_NEVER */
-        loop_wheel_remove(&loop->timers, &job->timer);
+        loop_wheel_unlink(&loop->timers, &job->timer);
     }
-    put_in_run_queue(loop, job, result);
+    put_in_run_queue(loop, job, loop_job_told_result(job, result));
 }
 
 /* Completes the timer in loop->leaving that was cancelled first. */
@@ -95,8 +95,9 @@ static inline void leave_first(struct loop *loop)
 {
     struct loop_leaving *leaving = &loop->leaving;
     struct loop_job *job = leaving->jobs[leaving->n_taken++ % LOOP_LEAVING_MAX];
-    loop_wheel_remove(&loop->timers, &job->timer);
-    put_in_run_queue(loop, job, -ECANCELED);
+    assert(job->where == LOOP_AT_LEAVING && !job->why);
+    loop_wheel_unlink(&loop->timers, &job->timer);
+    put_in_run_queue(loop, job, loop_scope_reason(job->scope));
 }
 
 void loop_timers_leave_now(struct loop *loop)
@@ -195,15 +196,19 @@ static bool has_result(const struct loop_job *job)
     return (job->where == LOOP_AT_RUN_QUEUE && !job->is_backends) || job->where == LOOP_AT_LEAVING;
 }
 
+/* A job in the run queue is cancelled only for its kind, which checks is_cancelled when its turn comes. */
 bool loop_job_cancel(struct loop *loop, struct loop_job *job)
 {
-    if (job->is_cancelled || has_result(job)) {
+    if (job->is_cancelled) {
         return false;
     }
-    job->is_cancelled = true;
-    if (!job->is_backends) { /* otherwise its kind checks is_cancelled when its turn comes */
-        job->kind->cancel(loop, job);
+    if (job->where == LOOP_AT_RUN_QUEUE) {
+        job->is_cancelled = job->is_backends;
+        return job->is_backends;
     }
+    assert(!job->is_backends);
+    job->is_cancelled = true;
+    job->kind->cancel(loop, job);
     return true;
 }
 

@@ -108,19 +108,20 @@ void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int6
     }
 }
 
-/* The only node of a list has the list's head on both sides, and the head tells whether that is a slot. */
-void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node)
+/* The address of the list tells whether it is that of a slot. */
+void loop_wheel_emptied(struct loop_wheel *wheel, const struct loop_list *list)
 {
-    struct loop_list *head = node->link.prev;
-    bool was_alone = head == node->link.next;
-    assert(loop_list_is_linked(&node->link));
-    loop_list_remove(&node->link);
-    wheel->is_next_known &= at_of(node) > wheel->next_ns;
-    uintptr_t offset = (uintptr_t)head - (uintptr_t)wheel->slots;
-    if (was_alone && offset < sizeof wheel->slots) {
+    uintptr_t offset = (uintptr_t)list - (uintptr_t)wheel->slots;
+    if (offset < sizeof wheel->slots) {
         uintptr_t number = offset / sizeof(struct loop_wheel_slot);
         slot_is_empty(wheel, (unsigned)(number / LOOP_WHEEL_SLOTS), (unsigned)(number % LOOP_WHEEL_SLOTS));
     }
+}
+
+void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node)
+{
+    loop_wheel_unlink(wheel, node);
+    loop_list_init(&node->link);
 }
 
 /* ---- what is first ---- */

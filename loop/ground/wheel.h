@@ -15,6 +15,8 @@
 
 #include <loop/ground/list.h>
 
+#include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LOOP_WHEEL_SLOT_BITS 6
@@ -59,6 +61,25 @@ void loop_wheel_add(struct loop_wheel *wheel, struct loop_wheel_node *node, int6
 
 /* Removes `node` from the wheel, or from a batch of loop_wheel_take. */
 void loop_wheel_remove(struct loop_wheel *wheel, struct loop_wheel_node *node);
+
+/* Notes that `list`, which is that of a slot, of the wheel or of a batch, is empty. */
+void loop_wheel_emptied(struct loop_wheel *wheel, const struct loop_list *list);
+
+/* Does what loop_wheel_remove does. The links of the node are undefined afterwards. The only node of a list has the
+ * list's head on both sides. */
+static inline void loop_wheel_unlink(struct loop_wheel *wheel, struct loop_wheel_node *node)
+{
+    const struct loop_list *head = node->link.prev;
+    bool was_alone = head == node->link.next;
+    assert(loop_list_is_linked(&node->link));
+    loop_list_unlink(&node->link);
+    if (__builtin_expect((int64_t)node->at_ns <= wheel->next_ns, false)) {
+        wheel->is_next_known = false;
+    }
+    if (__builtin_expect(was_alone, false)) {
+        loop_wheel_emptied(wheel, head);
+    }
+}
 
 /* Returns when the first node is due, or INT64_MAX when there is none. Exact, unless the first slot has lost its
  * earliest node and has many others: then it may be too early. In the past while nodes wait to be taken or spread. */
