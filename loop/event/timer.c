@@ -33,8 +33,8 @@ int64_t loop_now(const struct loop *loop)
 const struct loop_job_kind loop_sleep_kind = {.name = "timer", .cancel = loop_timer_cancel, .size = LOOP_JOB_BARE};
 const struct loop_job_kind loop_timeout_kind = {.name = "timer", .cancel = loop_timer_cancel, .size = LOOP_JOB_BARE};
 
-static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
-                             void *arg)
+__attribute__((noinline)) loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns,
+                                                    const struct loop_job_kind *kind, loop_fn *fn, void *arg)
 {
     struct loop_job *job = loop_job_make(scope, kind, fn, arg);
     if (!job) {
@@ -51,10 +51,18 @@ static inline loop_job start(struct loop_scope *scope, int64_t at_ns, const stru
     return job->id;
 }
 
-loop_job loop_timer_start(struct loop_scope *scope, int64_t at_ns, const struct loop_job_kind *kind, loop_fn *fn,
-                          void *arg)
+/* Does what loop_timer_start does, for a loop_sleep. Nearly always the scope is open and the slab need not grow. */
+static inline loop_job start(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
 {
-    return start(scope, at_ns, kind, fn, arg);
+    const struct loop_job_kind *kind = &loop_sleep_kind;
+    if (__builtin_expect(at_ns == LOOP_NEVER || !loop_job_is_ready(scope, kind), false)) {
+        return loop_timer_start(scope, at_ns, kind, fn, arg);
+    }
+    struct loop *loop = scope->loop;
+    struct loop_job *job = loop_slab_take(loop_job_slab(loop, kind));
+    loop_job_fill(scope, job, kind, LOOP_AT_TIMER, fn, arg);
+    loop_wheel_add(&loop->timers, &job->timer, at_ns, LOOP_WHEEL_JOB);
+    return job->id;
 }
 
 loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, void *arg)
@@ -62,7 +70,7 @@ loop_job loop_sleep_until(struct loop_scope *scope, int64_t at_ns, loop_fn *fn, 
     if (!loop_scope_is_good(scope, __func__)) {
         return 0;
     }
-    return start(scope, at_ns, &loop_sleep_kind, fn, arg);
+    return start(scope, at_ns, fn, arg);
 }
 
 loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, void *arg)
@@ -74,7 +82,7 @@ loop_job loop_sleep(struct loop_scope *scope, int64_t duration_ns, loop_fn *fn, 
     if (duration_ns <= 0) {
         scope->loop->clock_ns = at_ns;
     }
-    return start(scope, at_ns, &loop_sleep_kind, fn, arg);
+    return start(scope, at_ns, fn, arg);
 }
 
 /* ---- due timers ---- */
