@@ -122,14 +122,24 @@ static struct iovec read_room(const struct loop_job *job)
     return job->u.read;
 }
 
-/* Whether the job is to be tried by a call: nothing was received for it, or bytes were given back meanwhile, behind
- * which what was received belongs. Without memory for that the job gets it at once. */
+/* Puts what the backend has read behind the bytes that were given back meanwhile. False where it has to be the job's
+ * result: there are none of those, or no memory. The kernel reports an end again. */
+static bool put_behind(struct loop *loop, const struct loop_job *job, int64_t n)
+{
+    struct loop_fd *fd = job->fd;
+    if (!fd->unread) {
+        return false;
+    }
+    if (n < 0) {
+        loop_unread_keep_error(loop, fd, n);
+    }
+    return n <= 0 || loop_unread_put_behind(loop, fd, job->u.read.iov_base, (size_t)n);
+}
+
+/* Whether the job is to be tried by a call: nothing was received for it, or it gets what was given back first. */
 static bool is_to_be_tried(struct loop *loop, const struct loop_job *job, int64_t n)
 {
-    if (n == -EAGAIN || n == -ECANCELED) {
-        return !job->is_cancelled;
-    }
-    return n > 0 && job->fd->unread && loop_unread_put_behind(loop, job->fd, job->u.read.iov_base, (size_t)n);
+    return n == -EAGAIN || n == -ECANCELED ? !job->is_cancelled : put_behind(loop, job, n);
 }
 
 /* Notes that the backend has read `n` bytes. If they fill the buffer there may be more: a call need not find that out

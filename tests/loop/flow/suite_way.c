@@ -165,6 +165,58 @@ LOOP_TEST_WITH(bytes_given_back_come_before_what_the_ring_reads, COMPLETIONS)
     END;
 }
 
+static struct {
+    struct loop_flow *flow;
+    struct once read;
+    char bytes[8];
+} given;
+
+static void give_back(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 1);
+    CHECK_IS(loop_fd_unread(given.flow->fd, "ab", 2), 0);
+}
+
+/* Has a read of `flow` end with the peer in the same turn as a read of `trigger`, which comes first and gives back. */
+static void read_at_the_end(struct loop_flow *trigger, struct loop_flow *flow)
+{
+    static char byte;
+
+    memset(&given, 0, sizeof given);
+    given.flow = flow;
+    START(loop_read(&trigger->source, &byte, 1, give_back, NULL));
+    START(loop_read(&flow->source, given.bytes, sizeof given.bytes, ONCE(&given.read)));
+}
+
+LOOP_TEST_WITH(p17_bytes_given_back_come_before_an_end_that_the_ring_reads, COMPLETIONS)
+{
+    static struct loop_flow *flows[2];
+    static int pairs[2][2], reset;
+
+    BEGIN;
+    for (reset = 0; reset < 2; reset++) {
+        for (int i = 0; i < 2; i++) {
+            make_pair(pairs[i]);
+            flows[i] = flow_of(env->scope, pairs[i][0]);
+        }
+        read_at_the_end(flows[0], flows[1]);
+        AWAIT(turns(env->scope, 3, GO));
+        if (reset) {
+            CHECK_IS(send(pairs[1][0], "x", 1, 0), 1); /* what a peer has not read makes its close a reset */
+        }
+        CHECK_IS(send(pairs[0][1], "!", 1, 0), 1);
+        close(pairs[1][1]);
+        WAIT_UNTIL(given.read.count);
+        ONCE_IS(given.read, 2);
+        CHECK(memcmp(given.bytes, "ab", 2) == 0);
+        AWAIT(loop_read(&flows[1]->source, given.bytes, sizeof given.bytes, GO));
+        CHECK_IS(result, reset ? -ECONNRESET : 0);
+        close(pairs[0][1]);
+    }
+    END;
+}
+
 static struct loop_flow *resumed_flow;
 static struct once resumed_reads[2];
 static char resumed_bytes[4];
