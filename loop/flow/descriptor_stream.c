@@ -175,13 +175,19 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
     return lend(loop, job, chunk, n);
 }
 
-/* Has the job tried in the next dispatch, even when nothing is known to be there. */
+/* Makes the job the first reader. */
+static void go_to_front(struct loop_job *job)
+{
+    job->where = LOOP_AT_WAIT;
+    loop_line_remove(&job->link);
+    loop_line_push_front(&job->fd->readers, &job->link);
+}
+
+/* Has the job, which has something to lend or has found something to read, tried in the next dispatch. */
 static void try_soon(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
-    job->where = LOOP_AT_WAIT;
-    loop_line_remove(&job->link);
-    loop_line_push_front(&fd->readers, &job->link);
+    go_to_front(job);
     fd->ready |= POLLIN;
     loop_ready_activate(loop, fd);
 }
@@ -222,11 +228,18 @@ static int pause_stream(struct loop *loop, struct loop_job *job)
     return 0;
 }
 
-/* Ends the pause. A stream that is in the list of readers goes on by itself. */
+/* Ends the pause. A stream that is in the list of readers goes on by itself. One without anything to lend is tried only
+ * where there is something to read: a read takes a fifo that never had a writer for one at its end. */
 static int resume_stream(struct loop *loop, struct loop_job *job)
 {
-    if (loop_stream_unpause(job) && job->where != LOOP_AT_WAIT) {
+    if (!loop_stream_unpause(job) || job->where == LOOP_AT_WAIT) {
+        return 0;
+    }
+    if (loop_stream_of(job)->last) {
         try_soon(loop, job);
+    } else {
+        go_to_front(job);
+        loop_ready_resume_readers(loop, job->fd);
     }
     return 0;
 }

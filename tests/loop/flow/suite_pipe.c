@@ -234,3 +234,32 @@ LOOP_TEST(p17_pipes_and_fifos)
     CHECK_TEXT(trace_text(), fifos_text);
     END;
 }
+
+/* A fifo that never had a writer is not at its end: not even for a stream that was resumed while nothing is there. */
+LOOP_TEST(p17_a_resumed_stream_of_a_fifo_without_a_writer_waits)
+{
+    static struct record record;
+    static char bytes[4];
+    static loop_job stream;
+    static int writer;
+
+    BEGIN;
+    shown_directory = make_directory();
+    CHECK_IS(mkfifo(path_of("fifo"), 0600), 0);
+    record = (struct record){.data = bytes, .room = sizeof bytes};
+    stream = START(loop_stream(&flow_of(env->scope, open(path_of("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC))->source,
+                               RECORD(&record)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_pause(env->loop, stream), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_resume(env->loop, stream), 0);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK(loop_job_is_alive(env->loop, stream));
+    writer = open(path_of("fifo"), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK_IS(write(writer, "x", 1), 1);
+    WAIT_UNTIL(record.length == 1);
+    close(writer);
+    WAIT_UNTIL(record.ends);
+    remove_directory(shown_directory);
+    END;
+}
