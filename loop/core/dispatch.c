@@ -214,16 +214,13 @@ void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t resu
 
 static void hand_to_kind(struct loop *loop, struct loop_job *job)
 {
-    assert(job->kind && (job->kind->backend_done || job->kind->transferred));
+    const struct loop_job_kind *kind = job->kind;
+    assert(kind && (kind->backend_done || kind->transferred));
     int64_t result = loop_job_due_result(job);
     loop_list_remove(&job->link);
     job->where = LOOP_AT_OWNER;
     job->is_backends = false;
-    if (job->kind->backend_done) {
-        job->kind->backend_done(loop, job, result);
-    } else {
-        job->kind->transferred(loop, job, result);
-    }
+    (kind->backend_done ? kind->backend_done : kind->transferred)(loop, job, result);
 }
 
 void loop_jobs_run(struct loop *loop, unsigned most)
@@ -242,13 +239,16 @@ void loop_jobs_run(struct loop *loop, unsigned most)
 
 /* ---- jobs that wait for a descriptor ---- */
 
-/* Ends a job that has its result: at once, or from the run queue where a continuation may be on the stack. */
+/* Ends a job that has the result of a try: at once, or from the run queue where a continuation may be on the stack. No
+ * transfer of the backend has ended, so kind->transferred is not called. */
 static void end_job(struct loop *loop, struct loop_job *job, bool is_dispatch)
 {
     if (is_dispatch) {
         loop_job_backend_done(loop, job, job->result);
-    } else {
+    } else if (job->kind->backend_done) {
         loop_job_backend_complete(loop, job, job->result);
+    } else {
+        loop_job_complete(loop, job, job->result);
     }
 }
 

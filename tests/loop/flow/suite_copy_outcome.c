@@ -72,6 +72,34 @@ LOOP_TEST(report_tells_which_side_has_failed)
 /* Without a continuation, a count of bytes would hide the error. */
 static struct once scope_end;
 
+/* The copy waits for room behind a write. When that is cancelled, what the continuation writes has the copy tried. */
+LOOP_TEST(p02_copy_that_fails_after_a_continuation_that_writes_ends_once)
+{
+    static struct once first, copy, last;
+    static loop_job job;
+    static char bytes[4];
+
+    BEGIN;
+    fill_pattern(pattern, sizeof pattern, 3);
+    make_near(env, &from, SOCKET, false);
+    make_near(env, &to, SOCKET, true);
+    job = START(loop_write(to.sink, pattern, sizeof pattern, ONCE(&first)));
+    START(loop_copy_report(from.source, to.sink, &outcome, ONCE(&copy)));
+    CHECK_IS(write(from.far, "abc", 3), 3);
+    AWAIT(turns(env->scope, 5, GO));
+    close(to.far);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    START(loop_write(to.sink, "x", 1, ONCE(&last)));
+    WAIT_UNTIL(first.count && copy.count && last.count);
+    ONCE_IS(copy, -EPIPE);
+    ONCE_IS(last, -EPIPE);
+    check_outcome(0, -EPIPE, true, 0);
+    AWAIT(loop_read_exact(from.source, bytes, 3, GO));
+    CHECK(memcmp(bytes, "abc", 3) == 0);
+    close(from.far);
+    END;
+}
+
 LOOP_TEST(p02_copy_without_a_continuation_fails_its_scope)
 {
     static struct loop_scope *scope;
