@@ -78,6 +78,92 @@ LOOP_TEST_ROWS(a_terminal_ends_when_nobody_has_its_other_side, 2)
     END;
 }
 
+/* What a write to one side of a terminal of this process waits for: its other side does not read. */
+static struct {
+    int ends[2];
+    struct loop_fd *fd;
+    struct once written;
+    loop_job write;
+    char bytes[100000], read[100000];
+    size_t read_len;
+} full;
+
+/* Makes a terminal, and an object of one side of it. Another program has made that one nonblocking, where `is_shared`
+ * says so. */
+static void make_full(struct loop_scope *scope, int side, bool is_shared)
+{
+    struct termios raw;
+
+    memset(&full, 0, sizeof full);
+    fill_pattern(full.bytes, sizeof full.bytes, 9);
+    CHECK_IS(openpty(&full.ends[0], &full.ends[1], NULL, NULL, NULL), 0);
+    CHECK_IS(tcgetattr(full.ends[1], &raw), 0);
+    cfmakeraw(&raw);
+    CHECK_IS(tcsetattr(full.ends[1], TCSANOW, &raw), 0);
+    CHECK_IS(fcntl(full.ends[!side], F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    if (is_shared) {
+        CHECK_IS(fcntl(full.ends[side], F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    }
+    full.fd = loop_fd_borrow(scope, full.ends[side]);
+    full.write = START(loop_write(&loop_fd_flow(full.fd)->sink, full.bytes, sizeof full.bytes, ONCE(&full.written)));
+}
+
+/* Reads what the other side has got. Returns whether there was something. */
+static bool read_other_side(int side)
+{
+    ssize_t n = read(full.ends[!side], full.read + full.read_len, sizeof full.read - full.read_len);
+
+    full.read_len += n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
+static void close_full(void)
+{
+    loop_fd_destroy(full.fd);
+    close(full.ends[0]);
+    close(full.ends[1]);
+}
+
+LOOP_TEST_ROWS(p13_a_write_that_a_terminal_has_no_room_for_holds_up_nothing, 2)
+{
+    BEGIN;
+    make_full(env->scope, script.row & 1, script.row & 2);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(full.written.count, 0);
+    while (full.read_len < sizeof full.read) {
+        (void)read_other_side(script.row & 1);
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    WAIT_UNTIL(full.written.count);
+    ONCE_IS(full.written, sizeof full.bytes);
+    CHECK(is_pattern(full.read, sizeof full.read, 9));
+    close_full();
+    END;
+}
+
+/* By epoll, and where the ring refuses it, a thread of the pool writes, which a cancel does not interrupt. */
+LOOP_TEST_ROWS(p05_a_cancelled_write_to_a_terminal_tells_what_has_gone, 2)
+{
+    BEGIN;
+    make_full(env->scope, script.row & 1, script.row & 2);
+    while (!read_other_side(script.row & 1)) {
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    CHECK_IS(loop_cancel(env->loop, full.write), 0);
+    while (!full.written.count) {
+        if (strcmp(loop_backend_name(env->loop), "epoll") == 0 || is_hard("refuse")) {
+            (void)read_other_side(script.row & 1);
+        }
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    while (read_other_side(script.row & 1)) {
+    }
+    ONCE_IS(full.written, full.read_len);
+    CHECK(is_pattern(full.read, full.read_len, 9));
+    close_full();
+    END;
+}
+
 LOOP_TEST(what_is_written_is_echoed_and_read_by_the_program)
 {
     BEGIN;

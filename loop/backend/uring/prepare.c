@@ -284,9 +284,21 @@ static const struct prepare_row rows[LOOP_OP_COUNT] = {
 
 _Static_assert(LOOP_OP_COUNT <= 32, "an operation is one bit of a mask");
 
+/* Whether the operation is a write to a terminal. Since Linux 6.12 the kernel makes one that it can poll as soon as
+ * there is some room, and then it waits until all bytes have gone, inside io_uring_enter(2). */
+static bool waits_for_all(const struct loop_job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    return row->op_class == LOOP_CLASS_MOVE && row->is_output && job->fd->write_by == LOOP_IO_BLOCKING &&
+           loop_fd_is_stream(job->fd);
+}
+
 void loop_uring_prepare(const struct loop_uring *uring, struct io_uring_sqe *entry, struct loop_job *job)
 {
     rows[job->op].prepare(uring, entry, job);
+    if (waits_for_all(job)) {
+        entry->flags |= IOSQE_ASYNC; /* by a thread of the kernel, which a cancel interrupts */
+    }
     entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
 }
 
