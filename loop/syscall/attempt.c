@@ -175,10 +175,26 @@ static int64_t try_read(struct loop_job *job, bool may_block)
     return as_of_flow(job, iov, n, result);
 }
 
+/* Writes on a thread. Other programs that have a terminal too may have made it nonblocking: then the thread waits for
+ * room. */
+static int64_t write_blocking(int number, const struct iovec *iov, int n, int64_t offset)
+{
+    struct pollfd entry = {.fd = number, .events = POLLOUT};
+    int64_t result;
+    do {
+        result = outcome(offset == LOOP_CURRENT ? loop_kernel_writev(number, iov, n)
+                                                : loop_kernel_pwritev(number, iov, n, offset));
+        if (result != -EAGAIN || !loop_kernel_isatty(number)) {
+            return result;
+        }
+    } while (loop_kernel_poll(&entry, 1, -1) >= 0);
+    return -errno;
+}
+
 static int64_t try_write(struct loop_job *job, bool may_block)
 {
     struct iovec single;
-    int n, number = job->fd->number;
+    int n;
     int64_t offset = job->u.args.move.offset;
     if (!may_block && offset == LOOP_CURRENT && job->fd->write_by != LOOP_IO_BLOCKING) {
         const struct iovec *iov = vectors(job, &single, &n);
@@ -188,9 +204,7 @@ static int64_t try_write(struct loop_job *job, bool may_block)
         return -EAGAIN;
     }
     const struct iovec *iov = file_vectors(job, &single, &n);
-    int64_t result = outcome(offset == LOOP_CURRENT ? loop_kernel_writev(number, iov, n)
-                                                    : loop_kernel_pwritev(number, iov, n, offset));
-    return as_of_flow(job, iov, n, result);
+    return as_of_flow(job, iov, n, write_blocking(job->fd->number, iov, n, offset));
 }
 
 /* ---- sockets ---- */

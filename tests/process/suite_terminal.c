@@ -124,7 +124,7 @@ static void close_full(void)
     close(full.ends[1]);
 }
 
-LOOP_TEST_ROWS(p13_a_write_that_a_terminal_has_no_room_for_holds_up_nothing, 2)
+LOOP_TEST_ROWS(p13_a_write_that_a_terminal_has_no_room_for_holds_up_nothing, 4)
 {
     BEGIN;
     make_full(env->scope, script.row & 1, script.row & 2);
@@ -142,7 +142,7 @@ LOOP_TEST_ROWS(p13_a_write_that_a_terminal_has_no_room_for_holds_up_nothing, 2)
 }
 
 /* By epoll, and where the ring refuses it, a thread of the pool writes, which a cancel does not interrupt. */
-LOOP_TEST_ROWS(p05_a_cancelled_write_to_a_terminal_tells_what_has_gone, 2)
+LOOP_TEST_ROWS(p05_a_cancelled_write_to_a_terminal_tells_what_has_gone, 4)
 {
     BEGIN;
     make_full(env->scope, script.row & 1, script.row & 2);
