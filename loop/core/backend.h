@@ -39,7 +39,7 @@ struct loop_backend_ops {
     void (*unwatch)(struct loop *loop, struct loop_fd *fd);
     /* Sends bytes to `fd` by the end of this turn, without waiting for room, and then calls kind->transferred of the
      * job. There are at most LOOP_GATHER_MAX vectors, which are copied. Returns false where a system call is to send
-     * them. NULL: always. */
+     * them. NULL: always, and loop->prefers_completions is false. */
     bool (*send)(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov);
     /* Takes a block back of which it has kept the memory (loop_block.is_backends). NULL: it has none. */
     void (*release)(struct loop *loop, struct loop_block *block);

@@ -261,6 +261,17 @@ static int turn(struct loop *loop)
     return loop_broken_turn(loop);
 }
 
+/* Nothing is submitted any more: system calls send. */
+static bool refuse_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov)
+{
+    (void)loop;
+    (void)job;
+    (void)fd;
+    (void)iov;
+    (void)n_iov;
+    return false;
+}
+
 static void unwatch(struct loop *loop, struct loop_fd *fd)
 {
     if (loop_uring_of(loop)->is_gone) {
@@ -277,6 +288,7 @@ const struct loop_backend_ops loop_uring_broken = {
     .cancel = loop_broken_cancel,
     .watch = loop_broken_watch,
     .unwatch = unwatch,
+    .send = refuse_send,
     .release = loop_uring_receiver_release,
     .is_scarce = loop_uring_receiver_is_scarce,
     .run = run,

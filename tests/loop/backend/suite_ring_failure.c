@@ -6,6 +6,8 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
 #include <limits.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -467,6 +469,56 @@ TEST(an_exact_read_counts_its_part_when_the_ring_breaks)
     }
     const char *way = getenv("LOOP_WAY");
     CHECK(was_dumped || !way || strcmp(way, "completions") != 0); /* otherwise the ring reads for no flow */
+}
+
+static struct {
+    struct loop_env *env;
+    struct loop_sink *sink;
+    unsigned written_late; /* since the ring has broken */
+} part;
+
+static void wait_on(void *unused, int64_t result);
+
+static void write_on(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result == 0 && part.written_late < 3) {
+        part.written_late += loop_scope_is_cancelled(part.env->scope);
+        loop_write(part.sink, "x", 1, wait_on, NULL);
+    } else {
+        loop_scope_unhold(part.env->scope);
+    }
+}
+
+static void wait_on(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK(result == 1 || part.written_late == 0); /* the ring may have had the one before */
+    loop_sleep(loop_part_scope(part.env->loop), LOOP_MILLISECOND, write_on, NULL); /* a turn that enters the ring */
+}
+
+static int write_for_a_part(struct loop_env *env, void *number)
+{
+    part.env = env;
+    if (!is_on_uring(env)) {
+        close(*(int *)number);
+        return -ENOSYS;
+    }
+    part.sink = &flow_of(loop_part_scope(env->loop), *(int *)number)->sink;
+    loop_scope_hold(env->scope);
+    loop_sleep(loop_part_scope(env->loop), 0, write_on, NULL);
+    return 0;
+}
+
+TEST(what_a_part_writes_after_the_ring_has_broken_leaves_by_system_calls)
+{
+    int pair[2];
+
+    memset(&part, 0, sizeof part);
+    make_pair(pair);
+    fail_enter(ENOSYS, 10, UINT_MAX);
+    CHECK_IS(run_with(&(struct loop_options){.way = LOOP_WAY_COMPLETIONS}, write_for_a_part, &pair[0]), -ENOSYS);
+    close(pair[1]);
 }
 
 TEST(what_can_not_be_cancelled_ends_when_the_kernel_has_freed_the_ring)
