@@ -158,7 +158,8 @@ static void note_read(struct loop_fd *fd, size_t n, size_t asked)
 static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
 {
     struct loop_fd *fd = job->fd;
-    fd->uses++; /* the read may be the last use */
+    job->where = LOOP_AT_OWNER; /* so that what is given back does not recall it from the backend */
+    fd->uses++;                 /* the read may be the last use */
     loop_ready_end_read(fd);
     bool is_tried = is_to_be_tried(loop, job, n);
     if (n > 0 && !is_tried) {

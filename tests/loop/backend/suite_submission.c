@@ -44,6 +44,50 @@ LOOP_TEST_WITH(p09_sq_full_is_invisible, .queue_depth = 2)
     END;
 }
 
+static struct {
+    struct loop_env *env;
+    struct loop_flow *flow;
+    struct once nothing, read;
+    char bytes[8];
+} given;
+
+/* Fills the submission queue, and gives back: what the ring reads meanwhile is to be called back. */
+static void give_back_when_full(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 1);
+    START(loop_op_nop(given.env->scope, ONCE(&given.nothing)));
+    CHECK_IS(loop_fd_unread(given.flow->fd, "ab", 2), 0);
+}
+
+/* A read that the ring has completed is not called back once more, for what it has read is put behind. */
+LOOP_TEST_WITH(p09_a_read_that_has_ended_waits_for_no_entry, .queue_depth = 1, .way = LOOP_WAY_COMPLETIONS)
+{
+    static struct loop_flow *trigger;
+    static int pairs[2][2];
+    static char byte;
+
+    BEGIN;
+    memset(&given, 0, sizeof given);
+    given.env = env;
+    make_pair(pairs[0]);
+    make_pair(pairs[1]);
+    trigger = flow_of(env->scope, pairs[0][0]);
+    given.flow = flow_of(env->scope, pairs[1][0]);
+    START(loop_read(&trigger->source, &byte, 1, give_back_when_full, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    START(loop_read(&given.flow->source, given.bytes, 4, ONCE(&given.read)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "!", 1, 0), 1);
+    CHECK_IS(send(pairs[1][1], "cd", 2, 0), 2);
+    WAIT_UNTIL(given.read.count && given.nothing.count);
+    CHECK(given.read.result >= 2 && memcmp(given.bytes, "abcd", (size_t)given.read.result) == 0);
+    AWAIT(turns(env->scope, 3, GO));
+    close(pairs[0][1]);
+    close(pairs[1][1]);
+    END;
+}
+
 LOOP_TEST_WITH(p09_a_job_in_line_can_be_cancelled, .queue_depth = 1)
 {
     enum { N = 50 };
