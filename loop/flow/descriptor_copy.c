@@ -189,6 +189,17 @@ static void finish_copy(struct loop *loop, struct loop_job *job, int64_t result)
     loop_ready_reader_left(loop, from);
 }
 
+/* Ends the copy, whose send has failed, and the writes behind it, from the dispatch. One of those without a
+ * continuation may have failed the scope, which cancels the copy. */
+static void fail_sent(struct loop *loop, struct loop_job *job, int64_t error)
+{
+    loop_write_fail(loop, sink_of(job), job, error);
+    if (job->where != LOOP_AT_RUN_QUEUE) {
+        give_back(loop, job);
+        finish_copy(loop, job, loop_copy_result(loop, job, error, LOOP_COPY_SINK));
+    }
+}
+
 /* Goes on after a send of the backend. What has waited behind it, on either descriptor, goes on as well. */
 static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
 {
@@ -199,9 +210,7 @@ static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_ready_end_send(to, result);
     advance(loop, job, result > 0 ? (size_t)result : 0);
     if (result < 0 && result != -EAGAIN) {
-        loop_write_fail(loop, to, job, result);
-        give_back(loop, job);
-        finish_copy(loop, job, loop_copy_result(loop, job, result, LOOP_COPY_SINK));
+        fail_sent(loop, job, result);
     } else if (job->is_cancelled) {
         finish_copy(loop, job, cancelled_result(loop, job));
     } else if (job->u.args.copy.block) {

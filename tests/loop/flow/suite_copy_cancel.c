@@ -4,6 +4,7 @@
  * counts the bytes that the sink accepted. The others stay readable from the source, whatever its kind.
  */
 #include "copying.h"
+#include "way.h"
 
 /* ---- all pairings ---- */
 
@@ -142,3 +143,47 @@ STUCK_TESTS(a_file, REGULAR)
 STUCK_TESTS(memory, MEMORY)
 STUCK_TESTS(ones_own, OWN)
 STUCK_TESTS(a_reader, READER)
+
+/* ---- a scope that fails with a write behind the copy ---- */
+
+static struct loop_sink *behind_sink;
+
+/* Resumed after the copy has read, in the same turn: a send of the ring is still to be submitted. */
+static void write_behind(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 1);
+    loop_write(behind_sink, "cd", 2, NULL, NULL);
+    loop_scope_unhold(behind_sink->scope);
+}
+
+LOOP_TEST_WITH(p01_copy_whose_scope_fails_with_its_send_ends_once, COMPLETIONS)
+{
+    static struct loop_scope *scope;
+    static struct loop_flow *flows[3];
+    static int pairs[3][2];
+    static struct once ended, copy;
+    static char byte;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_hold(scope);
+    for (int i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+        flows[i] = flow_of(i < 2 ? scope : env->scope, pairs[i][0]);
+    }
+    behind_sink = &flows[1]->sink;
+    START(loop_copy(&flows[0]->source, behind_sink, ONCE(&copy)));
+    START(loop_read(&flows[2]->source, &byte, 1, write_behind, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    close(pairs[1][1]);
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(copy.count, 1);
+    CHECK(copy.result == -EPIPE || copy.result == -ECANCELED);
+    ONCE_IS(ended, -EPIPE);
+    close(pairs[0][1]);
+    close(pairs[2][1]);
+    END;
+}
