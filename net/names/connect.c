@@ -221,7 +221,7 @@ static void start_attempt(struct connecting *connecting, const struct loop_addre
     }
     connecting->n_running++;
     loop_cancel(connecting->task.loop, connecting->delay);
-    connecting->delay_until_ns = loop_now(connecting->task.loop) + connecting->attempt_delay_ns;
+    connecting->delay_until_ns = loop_names_from_now(connecting->task.loop, connecting->attempt_delay_ns);
     connecting->delay = loop_sleep_until(connecting->task.steps, connecting->delay_until_ns, on_delay, connecting);
     if (!connecting->delay) {
         fail(connecting, -ENOMEM);
@@ -329,7 +329,7 @@ static int copy_options(struct connecting *connecting, const struct loop_connect
     connecting->options = options->connect;
     connecting->attempt_delay_ns = options->attempt_delay_ns ? options->attempt_delay_ns : ATTEMPT_DELAY_NS;
     if (options->connect.timeout_ns < 0 || options->attempt_delay_ns < 0 || options->resolve.timeout_ns < 0 ||
-        options->attempt_delay_ns > LOOP_SECOND * 3600 || (size > 0 && !options->connect.settings)) {
+        (size > 0 && !options->connect.settings)) {
         return -EINVAL;
     }
     if (options->connect.bind_to) {

@@ -78,14 +78,20 @@ loop_job loop_names_task_refuse(struct loop_scope *scope, struct loop_name_error
     return loop_promise(scope, NULL, NULL, fn, arg);
 }
 
+int64_t loop_names_from_now(const struct loop *loop, int64_t duration_ns)
+{
+    int64_t now = loop_now(loop);
+
+    return duration_ns < LOOP_NEVER - now ? now + duration_ns : LOOP_NEVER;
+}
+
 int loop_names_task_limit(struct loop_names_task *task, int64_t timeout_ns)
 {
     if (timeout_ns < 0) {
         return -EINVAL;
     }
     if (timeout_ns > 0) {
-        int64_t now = loop_now(task->loop);
-        loop_scope_deadline(task->steps, timeout_ns < LOOP_NEVER - now ? now + timeout_ns : LOOP_NEVER);
+        loop_scope_deadline(task->steps, loop_names_from_now(task->loop, timeout_ns));
     }
     return loop_scope_error(task->steps) == -ENOMEM ? -ENOMEM : 0; /* without memory for the deadline */
 }

@@ -36,6 +36,9 @@ struct loop_names_task *loop_names_task_create(struct loop_scope *scope, const s
 /* Starts a job in a cancelled scope, which cancels it. */
 loop_job loop_names_task_refuse(struct loop_scope *scope, struct loop_name_error *error, loop_fn *fn, void *arg);
 
+/* Returns the point in time `duration_ns` (>= 0) from now, LOOP_NEVER where that is beyond all times. */
+int64_t loop_names_from_now(const struct loop *loop, int64_t duration_ns);
+
 /* Sets the timeout; 0: none. Returns 0, -EINVAL or -ENOMEM. */
 int loop_names_task_limit(struct loop_names_task *task, int64_t timeout_ns);
 

@@ -291,6 +291,19 @@ LOOP_TEST(a_local_address_leaves_out_the_other_family)
     END;
 }
 
+/* One address is tried after the other, however long that takes. */
+LOOP_TEST(an_address_may_be_tried_alone_for_ever)
+{
+    BEGIN;
+    serve_hosts(env, "127.0.0.3 one\n127.0.0.1 one\n");
+    how.attempt_delay_ns = LOOP_NEVER;
+    AWAIT(loop_connect_name(env->scope, "one", port, &how, &flow, &error, GO));
+    CHECK_IS(result, 0);
+    check_peer("127.0.0.1");
+    stop_serving();
+    END;
+}
+
 LOOP_TEST(no_descriptors_for_connections_is_emfile)
 {
     static rlim_t limit;

@@ -151,6 +151,23 @@ LOOP_TEST_ROWS(servers_that_do_not_answer_are_waited_for_once, COUNT_OF(mute))
     END;
 }
 
+/* An answer comes after 20 ms. */
+static const int64_t patience_ns[] = {LOOP_NEVER, LOOP_NEVER - 1};
+
+LOOP_TEST_ROWS(servers_may_have_any_time_to_answer, COUNT_OF(patience_ns))
+{
+    BEGIN;
+    make_resolver(env->scope, "", "");
+    resolver_files.options.timeout_ns = patience_ns[script.row];
+    reopen(env);
+    how.family = AF_INET;
+    AWAIT(loop_resolve_name(env->scope, "late.test", "1", &how, &found, &error, GO));
+    CHECK_IS(result, 1);
+    check_found("192.0.2.6:1");
+    remove_files();
+    END;
+}
+
 LOOP_TEST(the_next_server_is_asked_when_one_is_not_there)
 {
     static struct loop_address servers[3];

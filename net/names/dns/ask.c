@@ -12,6 +12,7 @@
 #include <net/names/ask.h>
 #include <net/names/dns/answer.h>
 #include <net/names/dns/channel.h>
+#include <net/names/task.h>
 
 #include <arpa/inet.h>
 #include <assert.h>
@@ -220,7 +221,7 @@ static void on_timeout(void *arg, int64_t result)
 static void set_timer(struct loop_names_asking *asking)
 {
     loop_cancel(asking->loop, asking->timer);
-    asking->timeout_at_ns = loop_now(asking->loop) + asking->config.timeout_ns;
+    asking->timeout_at_ns = loop_names_from_now(asking->loop, asking->config.timeout_ns);
     asking->timer = loop_sleep_until(asking->ask->scope, asking->timeout_at_ns, on_timeout, asking);
     asking->sockets.error = asking->timer ? 0 : -ENOMEM;
 }
