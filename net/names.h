@@ -157,8 +157,8 @@ LOOP_API loop_job loop_resolve_address(struct loop_scope *scope, const struct lo
 
 struct loop_connect_name_options {
     struct loop_resolve_options resolve LOOP_ZERO; /* `datagram` is not used */
-    /* For each connection: bind_to (which leaves out the addresses of other families), settings, nagle, and timeout_ns
-     * of one address */
+    /* For each connection: bind_to (which leaves out the addresses of other families), settings, nagle, interface,
+     * congestion, and timeout_ns of one address */
     struct loop_connect_options connect LOOP_ZERO;
     int64_t attempt_delay_ns LOOP_ZERO; /* how long one address is tried alone; 0: 250 ms */
     int64_t timeout_ns LOOP_ZERO;       /* > 0: -ETIMEDOUT after this time, look-up included */

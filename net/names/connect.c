@@ -30,8 +30,9 @@ struct attempt {
 struct connecting {
     struct loop_names_task task;
     struct loop_names_lookup lookup;
-    struct loop_connect_options options;
+    struct loop_connect_options options; /* what it points to is in the next members */
     struct loop_address bind_to;
+    char interface[LOOP_SOCKET_TEXT_SIZE], congestion[LOOP_SOCKET_TEXT_SIZE];
     struct loop_socket_setting *settings;
     int64_t attempt_delay_ns;
     struct attempt *attempts; /* all, the last first */
@@ -321,6 +322,18 @@ static void finish(struct loop_names_task *task)
     loop_names_lookup_finish(&connecting->lookup);
 }
 
+/* Copies a text of the options, and has `*text` point to the copy. Returns false for one that is too long. */
+static bool copy_text(const char **text, char copy[LOOP_SOCKET_TEXT_SIZE])
+{
+    if (!*text) {
+        return true;
+    }
+    bool fits = strnlen(*text, LOOP_SOCKET_TEXT_SIZE) < LOOP_SOCKET_TEXT_SIZE;
+    loop_names_copy(copy, LOOP_SOCKET_TEXT_SIZE, *text);
+    *text = copy;
+    return fits;
+}
+
 /* Copies what the attempts need of the options. Returns 0, -EINVAL or -ENOMEM. */
 static int copy_options(struct connecting *connecting, const struct loop_connect_name_options *options)
 {
@@ -330,6 +343,10 @@ static int copy_options(struct connecting *connecting, const struct loop_connect
     connecting->attempt_delay_ns = options->attempt_delay_ns ? options->attempt_delay_ns : ATTEMPT_DELAY_NS;
     if (options->connect.timeout_ns < 0 || options->attempt_delay_ns < 0 || options->resolve.timeout_ns < 0 ||
         (size > 0 && !options->connect.settings)) {
+        return -EINVAL;
+    }
+    if (!copy_text(&connecting->options.interface, connecting->interface) ||
+        !copy_text(&connecting->options.congestion, connecting->congestion)) {
         return -EINVAL;
     }
     if (options->connect.bind_to) {

@@ -291,6 +291,35 @@ LOOP_TEST(a_local_address_leaves_out_the_other_family)
     END;
 }
 
+/* A connection begins when the files have been read. By then the caller's texts may be gone. */
+LOOP_TEST(texts_for_connections_are_copied)
+{
+    static char interface[LOOP_SOCKET_TEXT_SIZE] = "lo", congestion[LOOP_SOCKET_TEXT_SIZE] = "reno";
+    static struct once once;
+
+    BEGIN;
+    serve_hosts(env, "127.0.0.1 one\n");
+    how.connect.interface = interface;
+    how.connect.congestion = congestion;
+    START(loop_connect_name(env->scope, "one", port, &how, &flow, &error, ONCE(&once)));
+    memset(interface, 'x', sizeof interface - 1);
+    memset(congestion, 'x', sizeof congestion - 1);
+    WAIT_UNTIL(once.count);
+    if (once.result != -ENOPROTOOPT) { /* the simulated kernel has neither option */
+        ONCE_IS(once, 0);
+        CHECK_IS(loop_socket_get_text(flow->fd, LOOP_TCP_CONGESTION, congestion), 0);
+        CHECK_TEXT(congestion, "reno");
+        CHECK_IS(loop_socket_get_text(flow->fd, LOOP_SO_BINDTODEVICE, interface), 0);
+        CHECK_TEXT(interface, "lo");
+        check_peer("127.0.0.1");
+    }
+    how.connect.congestion = "sixteen bytes ..";
+    AWAIT(loop_connect_name(env->scope, "one", port, &how, &flow, &error, GO));
+    CHECK_IS(result, -EINVAL);
+    stop_serving();
+    END;
+}
+
 /* One address is tried after the other, however long that takes. */
 LOOP_TEST(an_address_may_be_tried_alone_for_ever)
 {
