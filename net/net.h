@@ -365,20 +365,19 @@ LOOP_API int loop_datagram_path_mtu(struct loop_datagram_socket *socket, size_t 
  * Returns 0; -EINVAL when `group` is no multicast address, or either is of another family than the socket; -EADDRINUSE
  * when the socket has joined it before; -ENODEV for an interface that does not exist or has no multicast;
  * -EADDRNOTAVAIL for a source of a group that was joined for any; -ENOBUFS at the limit of groups
- * (igmp_max_memberships); -ENOPROTOOPT on the simulated kernel, which has no groups; -EBADF when the socket is closed;
- * or another errno of setsockopt(2). */
+ * (igmp_max_memberships); -ENOMEM; -EBADF when the socket is closed; or another errno of setsockopt(2). */
 LOOP_API int loop_datagram_join(struct loop_datagram_socket *socket, const struct loop_address *group,
                                 const struct loop_address *source, unsigned interface);
 
 /* Leaves a multicast group, or one source of it: the arguments are those of loop_datagram_join. Returns 0;
- * -EADDRNOTAVAIL when it has not been joined; or an error of loop_datagram_join. */
+ * -EADDRNOTAVAIL when it has not been joined, also for a source of a group that was joined for any, which stays joined;
+ * or an error of loop_datagram_join. */
 LOOP_API int loop_datagram_leave(struct loop_datagram_socket *socket, const struct loop_address *group,
                                  const struct loop_address *source, unsigned interface);
 
 /* Sets the interface that datagrams to multicast groups leave by, IP_MULTICAST_IF or IPV6_MULTICAST_IF; 0: as the
  * routes have it. A single datagram can leave by another, see loop_datagram_send_options. Returns 0; -EINVAL for a Unix
- * socket; -ENODEV or -EADDRNOTAVAIL for an interface that does not exist; -ENOPROTOOPT on the simulated kernel; -EBADF
- * when the socket is closed. */
+ * socket; -ENODEV or -EADDRNOTAVAIL for an interface that does not exist; -EBADF when the socket is closed. */
 LOOP_API int loop_datagram_set_multicast_interface(struct loop_datagram_socket *socket, unsigned interface);
 
 /* Returns the descriptor of the socket, which belongs to the socket's scope. */

@@ -51,23 +51,121 @@ static int set(struct loop_datagram_socket *socket, int option, const void *valu
     return error;
 }
 
+/* ---- memberships of any source ---- */
+
+/* The socket keeps them in mind, because the kernel has no error for a source of such a group: a join would narrow the
+ * membership to that source, and a leave, although it fails, to no source at all. In the scope's memory. */
+struct loop_datagram_membership {
+    struct loop_datagram_membership *next;
+    struct loop_address group;
+    unsigned interface; /* as the program has given it */
+};
+
+static bool is_same_group(const struct loop_address *one, const struct loop_address *other)
+{
+    return one->u.any.sa_family == AF_INET
+               ? one->u.ipv4.sin_addr.s_addr == other->u.ipv4.sin_addr.s_addr
+               : memcmp(&one->u.ipv6.sin6_addr, &other->u.ipv6.sin6_addr, sizeof one->u.ipv6.sin6_addr) == 0;
+}
+
+/* Returns the place of a membership in the list, or that of its end. An interface that the kernel has chosen may be
+ * any. */
+static struct loop_datagram_membership **find(struct loop_datagram_socket *socket, const struct loop_address *group,
+                                              unsigned interface)
+{
+    struct loop_datagram_membership **at = &socket->memberships, **similar = NULL;
+
+    for (; *at; at = &(*at)->next) {
+        bool is_same = is_same_group(&(*at)->group, group);
+        if (is_same && (*at)->interface == interface) {
+            return at;
+        }
+        if (is_same && ((*at)->interface == 0 || interface == 0)) {
+            similar = at;
+        }
+    }
+    return similar ? similar : at;
+}
+
+static void push(struct loop_datagram_membership **list, struct loop_datagram_membership *membership)
+{
+    membership->next = *list;
+    *list = membership;
+}
+
+static struct loop_datagram_membership *pop(struct loop_datagram_membership **at)
+{
+    struct loop_datagram_membership *membership = *at;
+
+    if (membership) {
+        *at = membership->next;
+    }
+    return membership;
+}
+
+static int join_any(struct loop_datagram_socket *socket, const struct loop_address *group, unsigned interface,
+                    const struct group_req *request)
+{
+    struct loop_datagram_membership *membership = pop(&socket->spare_memberships);
+
+    membership = membership ? membership : loop_scope_alloc(socket->scope, sizeof *membership);
+    if (!membership) {
+        return -ENOMEM;
+    }
+    membership->group = *group;
+    membership->interface = interface;
+    int error = set(socket, MCAST_JOIN_GROUP, request, sizeof *request);
+    push(error == 0 ? &socket->memberships : &socket->spare_memberships, membership);
+    return error;
+}
+
+static int change_any(struct loop_datagram_socket *socket, const struct loop_address *group, unsigned interface,
+                      bool joins)
+{
+    struct group_req request = {.gr_interface = interface};
+
+    memcpy(&request.gr_group, &group->u, group->length);
+    if (joins) {
+        return join_any(socket, group, interface, &request);
+    }
+    int error = set(socket, MCAST_LEAVE_GROUP, &request, sizeof request);
+    struct loop_datagram_membership *membership = error == 0 ? pop(find(socket, group, interface)) : NULL;
+    if (membership) {
+        push(&socket->spare_memberships, membership);
+    }
+    return error;
+}
+
+/* ---- one source ---- */
+
+/* The kernel's errors for a source that has been joined before, and for one of a group that has not. */
+static int change_source(struct loop_datagram_socket *socket, const struct loop_address *group,
+                         const struct loop_address *source, unsigned interface, bool joins)
+{
+    struct group_source_req request = {.gsr_interface = interface};
+
+    memcpy(&request.gsr_group, &group->u, group->length);
+    memcpy(&request.gsr_source, &source->u, source->length);
+    int error = set(socket, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &request, sizeof request);
+    if (joins) {
+        return error == -EADDRNOTAVAIL ? -EADDRINUSE : error;
+    }
+    return error == -EINVAL ? -EADDRNOTAVAIL : error;
+}
+
 static int change(struct loop_datagram_socket *socket, const struct loop_address *group,
                   const struct loop_address *source, unsigned interface, bool joins)
 {
-    struct group_source_req of_source = {.gsr_interface = interface};
-    struct group_req of_any = {.gr_interface = interface};
     int error = check(socket, group, source);
 
     if (error < 0) {
         return error;
     }
-    if (source) {
-        memcpy(&of_source.gsr_group, &group->u, group->length);
-        memcpy(&of_source.gsr_source, &source->u, source->length);
-        return set(socket, joins ? MCAST_JOIN_SOURCE_GROUP : MCAST_LEAVE_SOURCE_GROUP, &of_source, sizeof of_source);
+    if (!source) {
+        return change_any(socket, group, interface, joins);
     }
-    memcpy(&of_any.gr_group, &group->u, group->length);
-    return set(socket, joins ? MCAST_JOIN_GROUP : MCAST_LEAVE_GROUP, &of_any, sizeof of_any);
+    bool has_any = loop_fd_is_open(socket->fd) && *find(socket, group, interface);
+    return has_any ? -EADDRNOTAVAIL : change_source(socket, group, source, interface, joins);
 }
 
 int loop_datagram_join(struct loop_datagram_socket *socket, const struct loop_address *group,

@@ -53,6 +53,7 @@ struct loop_datagram_batch {
 };
 
 struct loop_drain_wait;
+struct loop_datagram_membership;
 
 struct loop_datagram_socket {
     struct loop *loop;
@@ -95,6 +96,7 @@ struct loop_datagram_socket {
     size_t queued_bytes, limit_bytes;
     struct loop_datagram_stats stats;
     struct loop_net_file file;
+    struct loop_datagram_membership *memberships, *spare_memberships; /* of any source; memory for the next ones */
 };
 
 /* Returns whether a public call may use the socket. Only a debug build notices that it is gone. */

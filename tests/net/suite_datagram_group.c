@@ -114,6 +114,50 @@ LOOP_TEST_ROWS(a_member_of_one_source_receives_from_no_other, COUNT_OF(families)
     END;
 }
 
+/* The kernel would narrow the membership to that source, or to no source at all. */
+LOOP_TEST_ROWS(a_member_for_any_source_stays_one, COUNT_OF(families))
+{
+    static bool is_possible;
+
+    BEGIN;
+    is_possible = open_both(env);
+    if (is_possible) {
+        CHECK_IS(loop_datagram_join(member, &group, NULL, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_join(member, &group, &stranger, LOOPBACK), -EADDRNOTAVAIL);
+        CHECK_IS(loop_datagram_leave(member, &group, &source, LOOPBACK), -EADDRNOTAVAIL);
+        AWAIT(loop_datagram_send(client, &group, "a", 1, GO));
+        WAIT_UNTIL(heard.n == 1);
+        CHECK_TEXT(heard.first, "a");
+        CHECK_IS(loop_datagram_leave(member, &group, NULL, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_leave(member, &group, NULL, LOOPBACK), -EADDRNOTAVAIL);
+        CHECK_IS(loop_datagram_leave(member, &group, &source, LOOPBACK), -EADDRNOTAVAIL);
+        loop_scope_unhold(env->scope);
+    }
+    END;
+}
+
+LOOP_TEST_ROWS(a_source_is_joined_once, COUNT_OF(families))
+{
+    static bool is_possible;
+
+    BEGIN;
+    is_possible = open_both(env);
+    if (is_possible) {
+        CHECK_IS(loop_datagram_join(member, &group, &source, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_join(member, &group, &source, LOOPBACK), -EADDRINUSE);
+        CHECK_IS(loop_datagram_join(member, &group, NULL, LOOPBACK), -EADDRINUSE);
+        CHECK_IS(loop_datagram_join(member, &group, &stranger, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_leave(member, &group, &stranger, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_leave(member, &group, &stranger, LOOPBACK), -EADDRNOTAVAIL);
+        AWAIT(loop_datagram_send(client, &group, "a", 1, GO));
+        WAIT_UNTIL(heard.n == 1);
+        CHECK_IS(loop_datagram_leave(member, &group, &source, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_leave(member, &group, &source, LOOPBACK), -EADDRNOTAVAIL);
+        loop_scope_unhold(env->scope);
+    }
+    END;
+}
+
 /* Datagrams to a group are a train, too, and reach each member. */
 LOOP_TEST_ROWS(a_train_reaches_each_member, COUNT_OF(families))
 {
