@@ -37,8 +37,8 @@ struct connecting {
     int64_t attempt_delay_ns;
     struct attempt *attempts; /* all, the last first */
     unsigned n_attempts, n_running;
-    struct loop_address *sorted; /* all addresses that were known when they were sorted; from malloc */
-    size_t n_sorted;
+    struct loop_address *left; /* the addresses to try, sorted; from malloc */
+    size_t n_left, n_known;    /* how many; how many addresses were known when they were sorted */
     loop_job delay, resolution;
     int64_t delay_until_ns;
     bool waits_for_ipv6, has_waited;
@@ -145,50 +145,59 @@ static bool was_tried(const struct connecting *connecting, const struct loop_add
     return attempt != NULL;
 }
 
-/* Sorts the addresses that are known by now, unless no new one has come. Returns 0 or -ENOMEM. */
+/* Sorts what is left to try of the addresses known by now, unless no new one has come. Returns 0 or -ENOMEM. */
 static int sort(struct connecting *connecting)
 {
     const struct loop_names_records *records = &connecting->lookup.records;
-    size_t size = records->n_addresses * sizeof *records->addresses;
 
-    if (records->n_addresses == connecting->n_sorted) {
+    if (records->n_addresses == connecting->n_known) {
         return 0;
     }
-    struct loop_address *sorted = loop_kernel_realloc(connecting->sorted, size);
-    if (!sorted) {
-        return -ENOMEM;
-    }
-    memcpy(sorted, records->addresses, size);
-    connecting->sorted = sorted;
-    connecting->n_sorted = records->n_addresses;
-    loop_names_sort(sorted, connecting->n_sorted);
-    return 0;
-}
-
-/* Finds the address to try next among those that are known by now. Returns 1 and stores it; 0 when there is none;
- * -ENOMEM. */
-static int choose(struct connecting *connecting, struct loop_address *chosen)
-{
-    struct loop_address *left =
-        sort(connecting) == 0 ? loop_kernel_malloc((connecting->n_sorted + 1) * sizeof *left) : NULL;
-    size_t count = 0;
-    int family = 0;
-
+    struct loop_address *left = loop_kernel_realloc(connecting->left, records->n_addresses * sizeof *left);
     if (!left) {
         return -ENOMEM;
     }
-    for (size_t i = 0; i < connecting->n_sorted; i++) {
-        if (!was_tried(connecting, &connecting->sorted[i])) {
-            left[count++] = connecting->sorted[i];
+    connecting->left = left;
+    connecting->n_left = 0;
+    connecting->n_known = records->n_addresses;
+    for (size_t i = 0; i < records->n_addresses; i++) {
+        if (!was_tried(connecting, &records->addresses[i])) {
+            left[connecting->n_left++] = records->addresses[i];
         }
     }
-    if (connecting->attempts) {
-        family = connecting->attempts->address.u.any.sa_family == AF_INET ? AF_INET6 : AF_INET;
+    loop_names_sort(left, connecting->n_left);
+    return 0;
+}
+
+/* Returns the place of the first address of the family whose turn it is, or of the first of all. */
+static size_t next_in_turn(const struct connecting *connecting)
+{
+    size_t at = 0;
+
+    if (!connecting->attempts) {
+        return 0;
     }
-    loop_names_alternate(left, count, family);
-    *chosen = left[0];
-    loop_kernel_free(left);
-    return count > 0;
+    sa_family_t last = connecting->attempts->address.u.any.sa_family;
+    while (at < connecting->n_left && connecting->left[at].u.any.sa_family == last) {
+        at++;
+    }
+    return at < connecting->n_left ? at : 0;
+}
+
+/* Takes the address to try next out of those that are known by now. Returns 1 and stores it; 0 when there is none;
+ * -ENOMEM. */
+static int choose(struct connecting *connecting, struct loop_address *chosen)
+{
+    int error = sort(connecting);
+
+    if (error < 0 || connecting->n_left == 0) {
+        return error;
+    }
+    struct loop_address *at = connecting->left + next_in_turn(connecting);
+    *chosen = *at;
+    connecting->n_left--;
+    memmove(at, at + 1, (size_t)(connecting->left + connecting->n_left - at) * sizeof *at);
+    return 1;
 }
 
 static void on_delay(void *arg, int64_t result)
@@ -318,7 +327,7 @@ static void finish(struct loop_names_task *task)
     struct connecting *connecting = (struct connecting *)task;
 
     loop_kernel_free(connecting->settings);
-    loop_kernel_free(connecting->sorted);
+    loop_kernel_free(connecting->left);
     loop_names_lookup_finish(&connecting->lookup);
 }
 

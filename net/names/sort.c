@@ -9,7 +9,6 @@
 #include <net/names/sort.h>
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <string.h>
 
 enum scope { LINK_LOCAL = 2, SITE_LOCAL = 5, GLOBAL = 14 };
@@ -199,31 +198,4 @@ void loop_names_sort(struct loop_address *addresses, size_t count)
         addresses[i] = candidates[i].address;
     }
     loop_kernel_free(candidates);
-}
-
-/* ---- families in turns ---- */
-
-static size_t find_family(const struct loop_address *addresses, size_t from, size_t count, bool is_wanted, int family)
-{
-    while (from < count && (addresses[from].u.any.sa_family == family) != is_wanted) {
-        from++;
-    }
-    return from;
-}
-
-void loop_names_alternate(struct loop_address *addresses, size_t count, int family)
-{
-    if (family == 0 && count > 0) {
-        family = addresses[0].u.any.sa_family;
-    }
-    for (size_t at = 0; at < count; at++) {
-        size_t found = find_family(addresses, at, count, at % 2 == 0, family);
-        if (found == count) {
-            return; /* the rest is of one family */
-        }
-        struct loop_address moved = addresses[found];
-        memmove(&addresses[at + 1], &addresses[at], (found - at) * sizeof moved);
-        addresses[at] = moved;
-        assert(found >= at);
-    }
 }

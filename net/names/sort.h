@@ -12,7 +12,4 @@
  * that is unknown for lack of a descriptor, the rules that need it are left out. */
 void loop_names_sort(struct loop_address *addresses, size_t count);
 
-/* Puts sorted addresses of two families in turns, beginning with `family`; 0: with that of the first. */
-void loop_names_alternate(struct loop_address *addresses, size_t count, int family);
-
 #endif
