@@ -153,7 +153,8 @@ struct loop_receive_args {
     struct loop_buffers *buffers;
     bool is_family_known;
     bool is_unix;
-    bool has_ended; /* only the end of input is left: the operation was cancelled, and ends with 0 */
+    bool has_ended; /* only the end of input is left: the operation was cancelled, and ends with `end` */
+    int32_t end;
 };
 
 /* openat2. The path is in `extra` as a struct loop_open_request. */

@@ -64,6 +64,84 @@ LOOP_TEST(peer_that_resets_is_heard_by_whatever_waits)
     END;
 }
 
+static size_t received_bytes;
+
+static void count_received(void *buffers, int64_t result, void *data)
+{
+    if (data) {
+        received_bytes += (size_t)result;
+        CHECK_IS(loop_buffers_recycle(buffers, data), 0);
+    } else {
+        once_resumed(&received, result);
+    }
+}
+
+enum { RESET_STREAM, RESET_COPY, RESET_MULTISHOT, RESET_FLOWS };
+
+static struct {
+    struct loop_flow *flows[RESET_FLOWS];
+    int peers[RESET_FLOWS];
+    struct loop_sink *sink;
+    struct loop_buffers *buffers;
+    struct loop_copy_outcome outcome;
+    struct once copied;
+    struct record record;
+    char room[200];
+} unread;
+
+static void make_unread(struct loop_scope *scope)
+{
+    unread.sink = loop_memory_sink(scope, 0);
+    unread.buffers = loop_buffers_create(scope, 4, 64);
+    unread.record = (struct record){.data = unread.room, .room = sizeof unread.room};
+    for (int i = 0; i < RESET_FLOWS; i++) {
+        int pair[2];
+        make_pair(pair);
+        CHECK_IS(write(pair[0], "unread", 6), 6);
+        unread.flows[i] = flow_of(scope, pair[0]);
+        unread.peers[i] = pair[1];
+    }
+}
+
+static void read_all(void)
+{
+    START(loop_stream(&unread.flows[RESET_STREAM]->source, RECORD(&unread.record)));
+    START(loop_copy_report(&unread.flows[RESET_COPY]->source, unread.sink, &unread.outcome, ONCE(&unread.copied)));
+    START(loop_op_recv_multishot(NULL, unread.flows[RESET_MULTISHOT]->fd, unread.buffers, count_received,
+                                 unread.buffers));
+}
+
+/* A Unix socket that closes with unread bytes resets its peer, behind what it has sent. In the last two rows the peer
+ * reads before that, in the second and the fourth there are bytes. */
+LOOP_TEST_ROWS(unix_peer_that_leaves_bytes_unread_resets, 4)
+{
+    static const char bytes[100];
+    static size_t n;
+
+    BEGIN;
+    n = script.row % 2 ? sizeof bytes : 0;
+    make_unread(env->scope);
+    if (script.row >= 2) {
+        read_all();
+        AWAIT(turns(env->scope, 3, GO));
+    }
+    for (int i = 0; i < RESET_FLOWS; i++) {
+        CHECK_IS(write(unread.peers[i], bytes, n), n);
+        close(unread.peers[i]);
+    }
+    if (script.row < 2) {
+        read_all();
+    }
+    WAIT_UNTIL(unread.record.ends && unread.copied.count && received.count);
+    CHECK_IS(unread.record.length, n);
+    CHECK_IS(unread.record.end, -ECONNRESET);
+    CHECK_IS(unread.outcome.bytes, n);
+    CHECK_IS(unread.outcome.error, -ECONNRESET);
+    CHECK_IS(received_bytes, n);
+    ONCE_IS(received, -ECONNRESET);
+    END;
+}
+
 LOOP_TEST(peer_that_resets_ends_a_blocked_write_with_its_count)
 {
     static char data[1 << 20];

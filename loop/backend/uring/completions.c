@@ -31,6 +31,7 @@
 #include <loop/core/unread.h>
 #include <loop/ground/hard.h>
 #include <loop/ground/list.h>
+#include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
@@ -197,13 +198,19 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
 
 /* ---- completions ---- */
 
+/* Whether the peer has hung up, as poll(2) knows it: a recv(2) that looks would take the error of a reset away. */
+static bool has_hung_up(const struct loop_fd *fd)
+{
+    struct pollfd entry = {.fd = fd->number, .events = POLLRDHUP};
+    return loop_kernel_poll(&entry, 1, 0) > 0;
+}
+
 /* Ends a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
- * Unix socket has nothing queued. If the peer hung up before that, no edge follows. */
+ * Unix socket has nothing queued. If the peer hung up before that, no edge follows. What is left is read by calls. */
 static void look_for_lost_end(struct loop_uring *uring, struct loop_fd *fd)
 {
-    char byte;
     if (fd->is_receiving && fd->is_unix && fd->doubts & LOOP_DOUBT_ALWAYS && fd->state == LOOP_FD_OPEN &&
-        loop_kernel_recv(fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+        has_hung_up(fd)) {
         stop(uring, fd);
     }
 }

@@ -39,8 +39,10 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, ui
     if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.has_ended || !is_unix(job)) {
         return;
     }
-    if (loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0) {
+    ssize_t n = loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN)) {
         job->u.args.receive.has_ended = true;
+        job->u.args.receive.end = n < 0 ? -errno : 0; /* the kernel reports an error once */
         loop_uring_cancel(uring, job);
     }
 }
@@ -94,8 +96,9 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
  * it is not a socket. */
 static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
 {
-    if (result == -ECANCELED && loop_op_table[job->op].gets_buffers && job->u.args.receive.has_ended) {
-        return 0;
+    bool is_end = result == -ECANCELED || result == 0;
+    if (is_end && loop_op_table[job->op].gets_buffers && job->u.args.receive.has_ended) {
+        return job->u.args.receive.end;
     }
     return result == -EBADFD ? -ENOTSOCK : result;
 }
