@@ -269,10 +269,10 @@ LOOP_API loop_job loop_fs_open_stat(struct loop_scope *scope, struct loop_dir *d
 
 /* ---- whole files ---- */
 
-/* Reads a whole regular file, also one of size 0 that has contents (/proc). The caller frees `*data` with free(); a NUL
- * follows the contents. Resumes with the length in bytes; -EFBIG for more than `limit_bytes` (0: no limit); -EISDIR;
- * -EINVAL for fifos, sockets and devices, which have no defined end (-ENXIO for a socket that is opened); or an
- * error. */
+/* Reads a whole regular file, also one of /proc or /sys, whose size is not the length of its contents. The caller frees
+ * `*data` with free(); a NUL follows the contents. Resumes with the length in bytes; -EFBIG for more than `limit_bytes`
+ * (0: no limit); -EISDIR; -EINVAL for fifos, sockets and devices, which have no defined end (-ENXIO for a socket that
+ * is opened); or an error. */
 LOOP_API loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char *path, size_t limit_bytes,
                                void **data, loop_fn *fn, void *arg);
 

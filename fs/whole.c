@@ -70,6 +70,14 @@ static int64_t read_all(int number, size_t size, size_t limit, struct bytes *byt
     return result;
 }
 
+/* Returns whether a file that claims to be longer than the limit is. Files of /sys claim a page, whatever they have. */
+static bool is_beyond(int number, size_t limit)
+{
+    char byte;
+
+    return loop_kernel_pread(number, &byte, 1, (off_t)limit) > 0;
+}
+
 static int64_t load(int number, size_t limit, struct bytes *bytes)
 {
     struct stat status;
@@ -78,10 +86,11 @@ static int64_t load(int number, size_t limit, struct bytes *bytes)
     if (result < 0) {
         return result;
     }
-    if ((uint64_t)status.st_size > limit) {
+    bool claims_more = (uint64_t)status.st_size > limit;
+    if (claims_more && is_beyond(number, limit)) {
         return -EFBIG;
     }
-    result = read_all(number, (size_t)status.st_size, limit, bytes);
+    result = read_all(number, claims_more ? limit : (size_t)status.st_size, limit, bytes);
     if (result < 0) {
         return result;
     }

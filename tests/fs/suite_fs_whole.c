@@ -81,6 +81,29 @@ LOOP_TEST(fs_load_of_files_that_claim_to_be_empty)
     END;
 }
 
+/* A file of /sys claims a page, and has a few bytes. */
+LOOP_TEST(fs_load_of_a_file_that_claims_more_than_it_has)
+{
+    static const char path[] = "/sys/devices/system/cpu/online";
+    static void *data;
+    static int64_t len;
+
+    BEGIN;
+    AWAIT(loop_fs_load(NULL, env->fs, path, 0, &data, GO));
+    len = result;
+    CHECK(len > 1);
+    free(data);
+    data = NULL;
+    AWAIT(loop_fs_load(NULL, env->fs, path, (size_t)len - 1, &data, GO));
+    CHECK_IS(result, -EFBIG);
+    CHECK(data == NULL);
+    AWAIT(loop_fs_load(NULL, env->fs, path, (size_t)len, &data, GO));
+    CHECK_IS(result, len);
+    CHECK_IS(strlen(data), len);
+    free(data);
+    END;
+}
+
 LOOP_TEST(fs_save_atomically)
 {
     static const char *directory;
