@@ -45,26 +45,17 @@ loop_job loop_fs_open_dir(struct loop_scope *scope, struct loop_dir *dir, const 
 
 /* ---- files ---- */
 
-/* Opens a file. O_NONBLOCK keeps the open of a fifo from waiting for the other end. It is cleared afterwards; adopting
- * the descriptor sets it again where it is needed. A file on which another process has a lease is opened once more
- * without it, and waits until the lease is given up. Returns a descriptor or -errno. */
-static int64_t open_without_waiting(struct loop_fs_request *request)
+/* Opens a file. O_NONBLOCK, unless it is asked for, is cleared afterwards; adopting the descriptor sets it again where
+ * it is needed. Returns a descriptor or -errno. */
+static int open_without_waiting(struct loop_fs_request *request)
 {
-    struct open_how how = request->u.how;
-    bool is_asked_for = how.flags & (O_PATH | O_NONBLOCK);
+    const struct open_how *how = &request->u.how;
 
-    if (!is_asked_for) {
-        how.flags |= O_NONBLOCK;
+    if (how->flags & (O_PATH | O_NONBLOCK)) {
+        return loop_fs_open_at(request->at, request->path, how);
     }
-    int number = loop_fs_open_at(request->at, request->path, &how);
-    if (is_asked_for) {
-        return number;
-    }
-    if (number == -EAGAIN && !request->at.only_cached && !(how.resolve & RESOLVE_CACHED)) {
-        return loop_fs_open_at(request->at, request->path, &request->u.how);
-    }
+    int number = loop_fs_open_promptly(request->at, request->path, how);
     if (number >= 0) {
-        assert(how.flags & O_NONBLOCK && !(request->u.how.flags & O_NONBLOCK));
         int flags = loop_kernel_fcntl(number, F_GETFL, 0);
         (void)loop_kernel_fcntl(number, F_SETFL, flags & ~O_NONBLOCK);
     }

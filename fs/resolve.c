@@ -161,21 +161,32 @@ static bool is_one_name(const char *path)
     return *path && !strchr(path, '/') && strcmp(path, "..") != 0 && strcmp(path, ".") != 0;
 }
 
+/* With O_NONBLOCK the open of a file on which another process has a lease is -EAGAIN. */
+int loop_fs_open_promptly(struct loop_fs_place at, const char *path, const struct open_how *asked)
+{
+    struct open_how how = *asked;
+
+    how.flags |= O_NONBLOCK;
+    int result = loop_fs_open_at(at, path, &how);
+    bool is_leased = result == -EAGAIN && !at.only_cached && !(how.resolve & RESOLVE_CACHED);
+    return is_leased ? loop_fs_open_at(at, path, asked) : result;
+}
+
 /* A name that is not followed needs nothing to keep it beneath its directory. openat2(2) takes a lock of the whole
  * machine for that. */
 int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, unsigned mode)
 {
-    flags |= O_NONBLOCK | O_NOCTTY;
+    flags |= O_NOCTTY;
     struct open_how how = {.flags = (uint64_t)flags, .mode = mode};
 
     if (at.is_confined && !at.only_cached && is_one_name(path)) {
-        int unfollowed = flags | O_NOFOLLOW | O_CLOEXEC;
+        int unfollowed = flags | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC;
         int result = (int)loop_fs_outcome(loop_kernel_openat(at.number, path, unfollowed, (mode_t)mode));
-        if (result != -ELOOP && result != -ENOTDIR) {
+        if (result != -ELOOP && result != -ENOTDIR && result != -EAGAIN) {
             return result;
         }
     }
-    return loop_fs_open_at(at, path, &how);
+    return loop_fs_open_promptly(at, path, &how);
 }
 
 int loop_fs_check_regular(int number, struct stat *status)

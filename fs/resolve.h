@@ -27,8 +27,13 @@ int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open
  * -errno. */
 int loop_fs_find(struct loop_fs_place at, const char *path, bool follow);
 
-/* Opens without waiting for the other end of a fifo, and without getting a terminal: for threads of the pool. Returns a
- * descriptor or -errno. */
+/* Calls openat2(2) at a place as loop_fs_open_at does, without waiting for the other end of a fifo. A file on which
+ * another process has a lease is opened when that is given up. Returns a descriptor, which may have O_NONBLOCK, or
+ * -errno. */
+int loop_fs_open_promptly(struct loop_fs_place at, const char *path, const struct open_how *how);
+
+/* Opens as loop_fs_open_promptly does, and without getting a terminal: for threads of the pool. Returns a descriptor or
+ * -errno. */
 int loop_fs_open_plainly(struct loop_fs_place at, const char *path, int flags, unsigned mode);
 
 /* Returns 0 and the status for a regular file, which has an end and never waits for another process; otherwise -EISDIR

@@ -247,3 +247,41 @@ LOOP_TEST(fs_fifos_devices_and_sockets)
     remove_ground(ground);
     END;
 }
+
+static const struct {
+    enum operation operation;
+    const char *path;
+} opening[] = {{OPEN_READ, "file"},   {TRUNCATE, "file"}, {TRUNCATE, "dir/../file"}, {SYNC, "file"}, {LOAD, "file"},
+               {LOAD, "dir/../file"}, {SAVE, "file"},     {COPY_FROM, "file"}};
+
+static int leased;
+static volatile sig_atomic_t n_breaks;
+
+static void give_lease_up(int number)
+{
+    (void)number;
+    n_breaks++;
+    (void)fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
+LOOP_TEST_ROWS(fs_a_lease_on_a_file_is_waited_for, COUNT_OF(opening))
+{
+    BEGIN;
+    BEGIN_ON_GROUND;
+    CHECK(signal(SIGIO, give_lease_up) != SIG_ERR);
+    leased = open("inside/file", O_RDWR | O_CLOEXEC);
+    if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0) {
+        AWAIT(start(opening[script.row].operation, inside, opening[script.row].path));
+        if (result < 0) {
+            ck_abort_msg("operation %d: %lld", (int)opening[script.row].operation, (long long)result);
+        }
+        CHECK(n_breaks > 0);
+        CHECK_IS(fcntl(leased, F_GETLEASE), F_UNLCK);
+    } else {
+        not_run("leases"); /* not every file system has them */
+    }
+    close(leased);
+    free(data);
+    remove_ground(ground);
+    END;
+}

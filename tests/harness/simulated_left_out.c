@@ -17,10 +17,11 @@ static const struct {
     {"p04_file_copy_stopped_before_and_between_its_pieces", "a copy takes no virtual time"},
     {"p13_file_copies_leave_threads_to_others", "a copy takes no virtual time"},
     {"p13_file_copy_lets_others_in_between", "a copy takes no virtual time"},
-    /* suite_fs_copy_file, suite_fs_escape, suite_fs_whole, suite_position */
+    /* suite_fs_copy_file, suite_fs_escape, suite_fs_path, suite_fs_whole, suite_position */
     {"fs_copy_file_of_files_that_claim_to_be_empty", "files of /proc"},
     {"fs_load_of_a_file_that_claims_more_than_it_has", "a file of /sys"},
     {"fs_load_of_files_that_claim_to_be_empty", "files of /proc"},
+    {"fs_a_lease_on_a_file_is_waited_for", "leases"},
     {"p22_magic_links_of_proc", "files of /proc"},
     {"p22_a_directory_is_moved_while_we_resolve", "waits for time that does not pass"},
     {"p22_a_link_is_swapped_while_we_remove", "waits for time that does not pass"},
