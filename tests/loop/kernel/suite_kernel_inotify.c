@@ -254,3 +254,48 @@ TEST(inotify_is_read_in_whole_events)
     loop_kernel_close(inotify);
     leave_ground(&ground);
 }
+
+/* Returns the watches that /proc tells of, by number: "2 1 ". */
+static const char *living(int inotify)
+{
+    static const char begin[] = "inotify wd:";
+    static char living[64];
+    char path[64], text[4096] = "";
+    size_t used = 0;
+
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", inotify);
+    int number = open_in(AT_FDCWD, path, O_RDONLY);
+    CHECK_IS(status_of(number, "").st_size, 0);
+    CHECK(S_ISREG(status_of(number, "").st_mode));
+    CHECK(loop_kernel_read(number, text, sizeof text - 1) > 0);
+    CHECK(strstr(text, "pos:\t0\nflags:\t0") == text);
+    loop_kernel_close(number);
+    living[0] = '\0';
+    for (const char *at = text; (at = strstr(at, begin)); at++) {
+        used += (size_t)snprintf(living + used, sizeof living - used, "%lx ", strtoul(at + strlen(begin), NULL, 16));
+    }
+    return living;
+}
+
+TEST(inotify_has_its_watches_in_proc)
+{
+    struct ground ground = enter_ground();
+    int inotify = loop_kernel_inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    char path[64];
+
+    CHECK_TEXT(living(inotify), "");
+    put_text(ground.dir, "a", "");
+    put_text(ground.dir, "b", "");
+    CHECK_IS(watch(inotify, &ground, "", IN_CREATE), 1);
+    CHECK_IS(watch(inotify, &ground, "a", IN_MODIFY), 2);
+    CHECK_IS(watch(inotify, &ground, "b", IN_MODIFY), 3);
+    CHECK_TEXT(living(inotify), "3 2 1 ");
+    CHECK_IS(loop_kernel_unlinkat(ground.dir, "a", 0), 0);
+    CHECK_TEXT(living(inotify), "3 1 ");
+    CHECK_IS(loop_kernel_inotify_rm_watch(inotify, 1), 0);
+    CHECK_TEXT(living(inotify), "3 ");
+    loop_kernel_close(inotify);
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", inotify);
+    CHECK_FAILS(loop_kernel_openat(AT_FDCWD, path, O_RDONLY, 0), ENOENT);
+    leave_ground(&ground);
+}

@@ -110,7 +110,7 @@ static ssize_t list(struct loop_sim_file *file, void *entries, size_t size)
     if (listing.position < BEHIND_DOTS && !is_full(&listing)) {
         (void)add(&listing, "..", above->inode, BEHIND_DOTS);
     }
-    if (directory->inode->magic == LOOP_SIM_MAGIC_NUMBERS) {
+    if (loop_sim_inode_has_numbers(directory->inode)) {
         list_numbers(&listing, file->node, directory);
     } else {
         list_entries(&listing, &directory->inode->table);

@@ -107,7 +107,9 @@ enum loop_sim_magic {
     LOOP_SIM_MAGIC_CURRENT, /* /proc/self/cwd */
     LOOP_SIM_MAGIC_ROOT,    /* /proc/self/root */
     LOOP_SIM_MAGIC_STATUS,  /* /proc/self/status, a text that is made anew for each open */
-    LOOP_SIM_MAGIC_LIMITS   /* /proc/self/limits, also */
+    LOOP_SIM_MAGIC_LIMITS,  /* /proc/self/limits, also */
+    LOOP_SIM_MAGIC_INFOS,   /* /proc/self/fdinfo */
+    LOOP_SIM_MAGIC_INFO     /* /proc/self/fdinfo/N, a text as well */
 };
 
 /* What has been written to the content of an inode, and is not durable yet: see durable.h. */
@@ -171,6 +173,12 @@ struct loop_sim_inode {
 struct loop_sim_inode *loop_sim_inode_create(struct loop_sim_disk *disk, enum loop_sim_device device, mode_t mode);
 void loop_sim_inode_ref(struct loop_sim_inode *inode);
 void loop_sim_inode_unref(struct loop_sim_inode *inode);
+
+/* Whether an inode is a directory of /proc with a name for each descriptor. */
+static inline bool loop_sim_inode_has_numbers(const struct loop_sim_inode *inode)
+{
+    return inode->magic == LOOP_SIM_MAGIC_NUMBERS || inode->magic == LOOP_SIM_MAGIC_INFOS;
+}
 
 /* Whether an inode is a link that leads to an object. */
 static inline bool loop_sim_inode_is_magic_link(const struct loop_sim_inode *inode)

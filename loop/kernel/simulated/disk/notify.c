@@ -7,6 +7,7 @@
 
 #include <loop/kernel/event.h>
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -38,6 +39,7 @@ struct watch {
     struct loop_list link;     /* in the instance */
     struct loop_list of_inode; /* in the inode */
     struct instance *instance;
+    const struct loop_sim_inode *inode;
     int number;
     uint32_t mask;
 };
@@ -242,6 +244,23 @@ static int instance_status(struct loop_sim_file *file, struct stat *status)
     return 0;
 }
 
+/* A line for each watch, from the last that was added to the first. */
+static size_t instance_describe(const struct loop_sim_file *file, char *text, size_t size)
+{
+    const struct instance *instance = (const struct instance *)(const void *)file;
+    size_t len = 0;
+
+    for (struct loop_list *link = instance->watches.prev; link != &instance->watches; link = link->prev) {
+        const struct watch *watch = LOOP_CONTAINER(link, struct watch, link);
+        bool has_room = len < size;
+        len += (size_t)snprintf(has_room ? text + len : NULL, has_room ? size - len : 0,
+                                "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0\n", (unsigned)watch->number,
+                                (unsigned long long)watch->inode->number, (unsigned)watch->inode->device,
+                                (unsigned)watch->mask);
+    }
+    return len;
+}
+
 static void instance_release(struct loop_sim_file *file)
 {
     struct instance *instance = (struct instance *)(void *)file;
@@ -262,6 +281,7 @@ static const struct loop_sim_file_kind instance_kind = {
     .poll = instance_poll,
     .control = instance_control,
     .status = instance_status,
+    .describe = instance_describe,
     .release = instance_release,
 };
 
@@ -289,7 +309,8 @@ static int add_watch(struct instance *instance, struct loop_sim_inode *inode, ui
         return watch->number;
     }
     watch = loop_sim_alloc(sizeof *watch);
-    *watch = (struct watch){.instance = instance, .number = ++instance->last_watch, .mask = mask & kept};
+    *watch =
+        (struct watch){.instance = instance, .inode = inode, .number = ++instance->last_watch, .mask = mask & kept};
     loop_list_push_back(&instance->watches, &watch->link);
     loop_list_push_back(&inode->watches, &watch->of_inode);
     inode->end_watches = end_watches;

@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 
 #define NUMBER_INODES (UINT64_C(1) << 32) /* the inodes of links of descriptors begin here */
+#define INFO_INODES (UINT64_C(2) << 32)   /* and here those of texts about them */
 
 /* ---- links in /proc ---- */
 
@@ -41,18 +42,20 @@ static struct loop_sim_entry *number_entry(struct loop_sim_node *node, struct lo
     if (number < 0 || !loop_sim_file_at(node, number)) {
         return NULL;
     }
-    struct loop_sim_inode *inode = loop_sim_inode_create(disk, LOOP_SIM_DEVICE_PROC, S_IFLNK | 0700);
+    bool is_info = directory->inode->magic == LOOP_SIM_MAGIC_INFOS;
+    mode_t mode = is_info ? S_IFREG | 0444 : S_IFLNK | 0700;
+    struct loop_sim_inode *inode = loop_sim_inode_create(disk, LOOP_SIM_DEVICE_PROC, mode);
     disk->last_inode--;
-    inode->number = NUMBER_INODES + (unsigned)number;
+    inode->number = (is_info ? INFO_INODES : NUMBER_INODES) + (unsigned)number;
     inode->links = 1;
-    inode->magic = LOOP_SIM_MAGIC_NUMBER;
+    inode->magic = is_info ? LOOP_SIM_MAGIC_INFO : LOOP_SIM_MAGIC_NUMBER;
     inode->magic_number = number;
     return loop_sim_entry_create(directory, name, inode);
 }
 
 struct loop_sim_entry *loop_sim_lookup(struct loop_sim_node *node, struct loop_sim_entry *directory, const char *name)
 {
-    if (directory->inode->magic == LOOP_SIM_MAGIC_NUMBERS) {
+    if (loop_sim_inode_has_numbers(directory->inode)) {
         return number_entry(node, directory, name);
     }
     struct loop_sim_entry *entry = loop_sim_table_find(&directory->inode->table, name);
@@ -118,11 +121,36 @@ static int limits_text(struct loop_sim_node *node, char *text, size_t size)
                     (unsigned long long)limit->rlim_max, "files");
 }
 
+/* Makes the text about a descriptor, which is empty when that has been closed meanwhile. */
+static void refresh_info(struct loop_sim_inode *inode)
+{
+    const struct loop_sim_file *file = loop_sim_file_at(inode->disk->node, inode->magic_number);
+    char head[64];
+
+    loop_sim_content_truncate(&inode->content, 0);
+    if (!file) {
+        return;
+    }
+    size_t len = (size_t)snprintf(head, sizeof head, "pos:\t%lld\nflags:\t0%o\n", (long long)file->position,
+                                  (unsigned)file->flags);
+    loop_sim_content_write(&inode->content, 0, head, len);
+    size_t more = file->kind->describe ? file->kind->describe(file, NULL, 0) : 0;
+    if (more > 0) {
+        char *text = loop_sim_alloc(more + 1);
+        (void)file->kind->describe(file, text, more + 1);
+        loop_sim_content_write(&inode->content, len, text, more);
+        loop_sim_free(text);
+    }
+}
+
 void loop_sim_magic_refresh(struct loop_sim_inode *inode)
 {
     struct loop_sim_node *node = inode->disk->node;
     char text[1024];
 
+    if (inode->magic == LOOP_SIM_MAGIC_INFO) {
+        refresh_info(inode);
+    }
     if (inode->magic == LOOP_SIM_MAGIC_STATUS || inode->magic == LOOP_SIM_MAGIC_LIMITS) {
         int len = inode->magic == LOOP_SIM_MAGIC_STATUS ? status_text(node, text, sizeof text)
                                                         : limits_text(node, text, sizeof text);
@@ -193,6 +221,7 @@ static void create_processes(struct loop_sim_disk *disk)
     struct loop_sim_entry *process = add_directory(proc, id, LOOP_SIM_DEVICE_PROC, 0555);
     struct loop_sim_entry *numbers = add_directory(process, "fd", LOOP_SIM_DEVICE_PROC, 0500);
     numbers->inode->magic = LOOP_SIM_MAGIC_NUMBERS;
+    add_directory(process, "fdinfo", LOOP_SIM_DEVICE_PROC, 0555)->inode->magic = LOOP_SIM_MAGIC_INFOS;
     add(process, "cwd", LOOP_SIM_DEVICE_PROC, S_IFLNK | 0777)->magic = LOOP_SIM_MAGIC_CURRENT;
     add(process, "root", LOOP_SIM_DEVICE_PROC, S_IFLNK | 0777)->magic = LOOP_SIM_MAGIC_ROOT;
     add(process, "status", LOOP_SIM_DEVICE_PROC, S_IFREG | 0444)->magic = LOOP_SIM_MAGIC_STATUS;

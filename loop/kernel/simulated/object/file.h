@@ -38,6 +38,8 @@ struct loop_sim_file_kind {
     int (*status)(struct loop_sim_file *file, struct stat *status);
     int (*control)(struct loop_sim_file *file, unsigned long what, void *argument); /* ioctl */
     int64_t (*seek)(struct loop_sim_file *file, int64_t offset, int whence);
+    /* Writes what fdinfo of /proc says of this kind. Returns its length, like snprintf(3). NULL: nothing. */
+    size_t (*describe)(const struct loop_sim_file *file, char *text, size_t size);
     int (*change_mode)(struct loop_sim_file *file, mode_t mode); /* fchmod of what is on no disk; NULL: ENOSYS */
     void (*release)(struct loop_sim_file *file);                 /* the last reference is gone: frees it */
     bool is_always_ready; /* regular files and directories: no epoll (EPERM), poll says ready */
