@@ -395,7 +395,7 @@ enum loop_watch_kind {
     LOOP_WATCH_MOVED_FROM, /* a name was moved away; see `cookie` */
     LOOP_WATCH_MOVED_TO,   /* a name was moved here */
     LOOP_WATCH_DELETED,
-    LOOP_WATCH_OVERFLOW /* events of any watch of the loop were lost: read the directory again */
+    LOOP_WATCH_OVERFLOW /* events of any watch of the loop were lost, but no end: read the directory again */
 };
 
 struct loop_watch_event {
@@ -413,7 +413,8 @@ typedef void loop_watch_fn(void *arg, int64_t result, const struct loop_watch_ev
 /* Watches a directory and the names in it, or a single file, until it is cancelled: inotify(7), with its limits (a
  * network file system does not report changes by other machines). A watched directory is tied to itself, not to its
  * name: the watch follows when it is moved. A deleted file that a process holds open is not reported as deleted until
- * it is closed. In a confined directory this needs /proc.
+ * it is closed. In a confined directory this needs /proc, and so does the end of a watch whose file goes while events
+ * are lost.
  *
  * All watches of a loop share one inotify instance, which is created with the first and closed with the last. The same
  * directory may be watched several times; each watch has its own events and its own end. While a watch is paused

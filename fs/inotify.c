@@ -10,9 +10,12 @@
  * of the same inode has left, or the inode is gone. The kernel does not reuse a number before it has used all others,
  * so a descriptor is good that is in the table, or since whose adding none has died. Any other is kept in the table and
  * added once more: when the same number is returned, it was alive.
+ *
+ * When the kernel's queue overflows, the deaths of watch descriptors are lost like all other events. Then a thread
+ * reads the list of those that are alive in /proc.
  */
 #include <fs/inotify.h>
-#include <fs/outcome.h>
+#include <fs/request.h>
 #include <loop/kernel/event.h>
 #include <loop/kernel/file.h>
 #include <loop/kernel/memory.h>
@@ -20,6 +23,9 @@
 
 #include <assert.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/inotify.h>
 
 #define LEAST_BUCKETS 64
@@ -28,6 +34,7 @@
 struct loop_fs_watched {
     struct loop_fs_watched *next; /* in its bucket */
     int wd;
+    uint64_t looks; /* how many there had been when it was last known to be alive */
     struct loop_hlist watchers;
 };
 
@@ -38,8 +45,11 @@ struct loop_fs_inotify {
     unsigned n_users;            /* watches, ended or not */
     uint64_t position;           /* in the stream of events, in bytes: of the one that is being delivered */
     uint64_t n_deaths;           /* watch descriptors that have died or have been removed */
+    loop_job looking;            /* for those that are alive; 0: that is not needed */
+    uint64_t n_looks;            /* at the list of those that are alive, begun so far */
+    bool looks_again;            /* events have been lost since */
     int64_t error;               /* why it can not be read any more */
-    bool is_abandoned;           /* the last user has left: freed when the waiting has ended */
+    bool is_abandoned;           /* the last user has left: freed when its jobs have ended */
     size_t n_watched, n_buckets; /* a power of two */
     struct loop_fs_watched **buckets;
     struct loop_fs_watched *first_buckets[LEAST_BUCKETS];
@@ -114,6 +124,7 @@ static struct loop_fs_watched *insert(struct loop_fs_inotify *inotify, int wd)
         grow(inotify);
     }
     watched->wd = wd;
+    watched->looks = inotify->n_looks;
     watched->watchers = (struct loop_hlist){NULL};
     link_in(inotify, watched);
     return watched;
@@ -235,12 +246,110 @@ static void end_watched(struct loop_fs_watched *watched, int64_t result)
     loop_kernel_free(watched);
 }
 
+/* Frees an instance that the last user has left, unless one of its jobs runs. */
+static void free_if_over(struct loop_fs_inotify *inotify)
+{
+    assert(inotify->is_abandoned && inotify->n_users == 0 && inotify->n_watched == 0);
+    if (!inotify->waiting && !inotify->looking) {
+        free_buckets(inotify, inotify->buckets);
+        loop_kernel_free(inotify);
+    }
+}
+
+/* ---- lost deaths ---- */
+
+/* Notes which of the table are in the list, a text with a line for each: "inotify wd:1f ino:...". */
+static void note_living(struct loop_fs_inotify *inotify, const char *list)
+{
+    static const char begin[] = "inotify wd:";
+
+    for (const char *at = list; (at = strstr(at, begin)) != NULL;) {
+        at += sizeof begin - 1;
+        struct loop_fs_watched *watched = find(inotify, (int)strtoul(at, NULL, 16));
+        if (watched) {
+            watched->looks = inotify->n_looks;
+        }
+    }
+}
+
+/* Ends the watchers of inodes that are not in the list, and were in the table when it was asked for. */
+static void end_lost(struct loop_fs_inotify *inotify)
+{
+    for (size_t i = 0; i < inotify->n_buckets; i++) {
+        for (struct loop_fs_watched *watched = inotify->buckets[i], *next; watched; watched = next) {
+            next = watched->next;
+            if (watched->looks < inotify->n_looks) {
+                unlink_from(inotify, watched);
+                end_watched(watched, 0);
+            }
+        }
+    }
+}
+
+static void log_unknown(const struct loop_fs_inotify *inotify, int64_t error)
+{
+    loop_log(inotify->loop, LOOP_LOG_WARNING,
+             "an overflow of inotify: watches of files that are gone by now may not end: %s", strerror((int)-error));
+}
+
+static void look_for_lost(struct loop_fs_inotify *inotify);
+
+static int64_t on_list(struct loop_fs_request *request, int64_t result)
+{
+    struct loop_fs_inotify *inotify = request->out;
+
+    inotify->looking = 0;
+    if (result >= 0) {
+        note_living(inotify, request->made.memory);
+        end_lost(inotify);
+        loop_kernel_free(request->made.memory);
+    } else if (!inotify->is_abandoned) {
+        log_unknown(inotify, result);
+    }
+    if (inotify->is_abandoned) {
+        free_if_over(inotify);
+    } else if (inotify->looks_again) {
+        look_for_lost(inotify);
+    }
+    return 0;
+}
+
+/* Looks for inodes whose death is among the lost events. A watch descriptor that is being added may have died as
+ * well. */
+static void look_for_lost(struct loop_fs_inotify *inotify)
+{
+    char path[40];
+
+    inotify->n_deaths++;
+    inotify->looks_again = inotify->looking != 0;
+    if (inotify->looking) {
+        return;
+    }
+    inotify->n_looks++;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", loop_fd_peek(inotify->fd));
+    inotify->looking = loop_fs_start(&(struct loop_fs_request){.scope = loop_part_scope(inotify->loop),
+                                                               .file = inotify->fd,
+                                                               .path = path,
+                                                               .run = loop_fs_run_load,
+                                                               .deliver = on_list,
+                                                               .waits = true,
+                                                               .makes_memory = true,
+                                                               .len = PTRDIFF_MAX / 4,
+                                                               .out = inotify});
+    if (!inotify->looking) {
+        log_unknown(inotify, -ENOMEM);
+    }
+}
+
+/* ---- taking them ---- */
+
 static void take_event(struct loop_fs_inotify *inotify, const struct inotify_event *event)
 {
     struct loop_fs_watched *watched = event->wd < 0 ? NULL : find(inotify, event->wd);
 
     if (event->mask & IN_Q_OVERFLOW) {
         tell_all(inotify, event);
+        look_for_lost(inotify);
     } else if (event->mask & IN_IGNORED) {
         inotify->n_deaths++;
         if (watched) {
@@ -284,13 +393,6 @@ static void fail(struct loop_fs_inotify *inotify, int64_t error)
 
 /* ---- reading ---- */
 
-static void free_instance(struct loop_fs_inotify *inotify)
-{
-    assert(inotify->n_users == 0 && inotify->n_watched == 0 && !inotify->waiting);
-    free_buckets(inotify, inotify->buckets);
-    loop_kernel_free(inotify);
-}
-
 static void on_ready(void *arg, int64_t result);
 
 /* Waits until there are events. They are read at once, so that what has been read and what is queued is always
@@ -315,7 +417,7 @@ static void on_ready(void *arg, int64_t result)
     assert(inotify->waiting);
     inotify->waiting = 0;
     if (inotify->is_abandoned) {
-        free_instance(inotify);
+        free_if_over(inotify);
         return;
     }
     if (result >= 0) {
@@ -398,9 +500,6 @@ void loop_fs_inotify_put(struct loop_fs_inotify *inotify)
         *slot = NULL;
     }
     loop_fd_destroy(inotify->fd);
-    if (inotify->waiting) {
-        inotify->is_abandoned = true;
-    } else {
-        free_instance(inotify);
-    }
+    inotify->is_abandoned = true;
+    free_if_over(inotify);
 }

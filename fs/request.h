@@ -90,6 +90,10 @@ bool loop_fs_is_good_file(const struct loop_scope *scope, const struct loop_fd *
 /* Copies the request and starts it. Returns its job, or 0 when there is no memory. */
 loop_job loop_fs_start(const struct loop_fs_request *request);
 
+/* A `run`: reads the whole regular file at the path, at most `len` bytes of it, into memory that is made. A NUL follows
+ * the contents. Returns their length or -errno. */
+int64_t loop_fs_run_load(struct loop_fs_request *request);
+
 /* A `deliver` for memory: stores it in the caller's pointer, `*out`. */
 int64_t loop_fs_deliver_memory(struct loop_fs_request *request, int64_t result);
 

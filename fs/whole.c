@@ -100,7 +100,7 @@ static int64_t load(int number, size_t limit, struct bytes *bytes)
     return (int64_t)bytes->len;
 }
 
-static int64_t run_load(struct loop_fs_request *request)
+int64_t loop_fs_run_load(struct loop_fs_request *request)
 {
     struct bytes bytes = {.data = NULL};
     int number = loop_fs_open_plainly(request->at, request->path, O_RDONLY, 0);
@@ -124,7 +124,7 @@ loop_job loop_fs_load(struct loop_scope *scope, struct loop_dir *dir, const char
     const size_t most = PTRDIFF_MAX / 4;
 
     return loop_fs_start(&(struct loop_fs_request){
-        LOOP_FS_ON_PATH, .run = run_load, .deliver = loop_fs_deliver_memory, .makes_memory = true,
+        LOOP_FS_ON_PATH, .run = loop_fs_run_load, .deliver = loop_fs_deliver_memory, .makes_memory = true,
         .error = data ? 0 : -EINVAL, .len = limit_bytes && limit_bytes < most ? limit_bytes : most, .out = data});
 }
 

@@ -366,36 +366,85 @@ LOOP_TEST(fs_watches_are_cancelled_from_inside_another)
 
 /* ---- limits ---- */
 
+/* Loses events of `busy`, which watches the current directory, and what `also` does then. */
+static void overflow(void (*also)(void))
+{
+    FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "re");
+    const int files[2] = {open("one", O_WRONLY | O_CREAT | O_CLOEXEC, 0600),
+                          open("two", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)};
+    unsigned most;
+
+    CHECK(file && fscanf(file, "%u", &most) == 1);
+    fclose(file);
+    for (unsigned i = 0; i < most + 100; i++) { /* two in turns, or all would be one event */
+        CHECK_IS(pwrite(files[i % 2], "x", 1, 0), 1);
+    }
+    also();
+    close(files[0]);
+    close(files[1]);
+}
+
+static void do_nothing(void)
+{
+}
+
 LOOP_TEST(fs_an_overflow_is_told_to_all)
 {
     static const char *directory;
-    static unsigned most, i;
     static struct heard busy, idle;
-    static int files[2];
 
     BEGIN;
     directory = enter_directory();
-    {
-        FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "re");
-        CHECK(file && fscanf(file, "%u", &most) == 1);
-        fclose(file);
-    }
     CHECK_IS(mkdir("idle", 0755), 0);
-    files[0] = open("one", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    files[1] = open("two", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     start(NULL, env, ".", &busy);
     start(NULL, env, "idle", &idle);
     WAIT_UNTIL(n_begun == 2);
-    for (i = 0; i < most + 100; i++) { /* two in turns, or all would be one event */
-        CHECK_IS(pwrite(files[i % 2], "x", 1, 0), 1);
-    }
-    close(files[0]);
-    close(files[1]);
+    overflow(do_nothing);
     WAIT_UNTIL(busy.overflows > 0 && idle.overflows > 0);
     CHECK_IS(idle.others, idle.overflows);
     loop_cancel(env->loop, busy.job);
     loop_cancel(env->loop, idle.job);
     WAIT_UNTIL(n_ends == 2);
+    leave_directory(directory);
+    END;
+}
+
+static void remove_some(void)
+{
+    for (unsigned i = 0; i < MANY; i += 2) {
+        CHECK_IS(rmdir(name_of("dir%u", i)), 0);
+    }
+}
+
+/* Their ends are among the events that are lost. */
+LOOP_TEST(fs_watches_of_files_that_go_in_an_overflow_end)
+{
+    static const char *directory;
+    static struct heard busy, heard[MANY];
+    static unsigned i;
+
+    BEGIN;
+    directory = enter_directory();
+    start(NULL, env, ".", &busy);
+    for (i = 0; i < MANY; i++) {
+        CHECK_IS(mkdir(name_of("dir%u", i), 0755), 0);
+        start(NULL, env, name_of("dir%u", i), &heard[i]);
+    }
+    WAIT_UNTIL(n_begun == MANY + 1);
+    overflow(remove_some);
+    WAIT_UNTIL(n_ends == MANY / 2);
+    CHECK(busy.overflows > 0);
+    n_created = 0;
+    for (i = 1; i < MANY; i += 2) {
+        touch(name_of("dir%u/file", i));
+        CHECK_IS(heard[i].ends, 0);
+        ENDED(heard[i - 1], 0);
+        CHECK(heard[i - 1].overflows > 0);
+    }
+    WAIT_UNTIL(n_created == MANY / 2);
+    loop_scope_cancel(env->scope);
+    script.expected = -ECANCELED;
+    WAIT_UNTIL(n_ends == MANY + 1);
     leave_directory(directory);
     END;
 }
