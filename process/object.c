@@ -134,7 +134,7 @@ static int stop(struct loop_process *child, int64_t grace_ns)
     return (int)(error < 0 ? error : timer_error);
 }
 
-/* The scope of the child ends. Without memory for a timer there is no grace. */
+/* The scope of the child ends, or its start was cancelled. Without memory for a timer there is no grace. */
 static void stop_with_scope(struct loop_process *child)
 {
     if (stop(child, child->grace_ns) == -ENOMEM) {
@@ -257,7 +257,7 @@ int loop_process_add_end(struct loop_process *child, int number, int ours)
     return 0;
 }
 
-int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd)
+int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd, bool is_cancelled)
 {
     child->pidfd = loop_fd_adopt(loop_part_scope(child->loop), pidfd);
     if (!child->pidfd || !watch(child)) {
@@ -268,7 +268,7 @@ int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd)
         return -ENOMEM;
     }
     child->pid = pid;
-    if (loop_scope_is_cancelled(child->scope)) { /* while it was started */
+    if (is_cancelled || loop_scope_is_cancelled(child->scope)) { /* while it was started */
         stop_with_scope(child);
     }
     return 0;

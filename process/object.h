@@ -39,8 +39,9 @@ struct loop_process *loop_process_create(struct loop_scope *scope, size_t most_e
 /* Adopts an end. Returns 0, or -ENOMEM; the number is closed then. */
 int loop_process_add_end(struct loop_process *child, int number, int ours);
 
-/* Takes over the process and its pidfd. Returns 0; or -ENOMEM after the process has been killed and reaped. */
-int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd);
+/* Takes over the process and its pidfd, and stops it when its start was cancelled. Returns 0; or -ENOMEM after the
+ * process has been killed and reaped. */
+int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd, bool is_cancelled);
 
 /* Gives up a child whose start has failed: kills the process if it has one, closes its ends, and lets go of the scope
  * when nothing of it is left. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * Starting a program: the plan is made on the loop's thread, carried out on a thread of the pool, and its result
- * becomes a child.
+ * becomes a child. The caller holds a promise. The job of the thread is a daemon below it, so that a cancel is known
+ * also when the thread has begun.
  */
 #include <fs/fs.h>
 #include <loop/kernel/memory.h>
@@ -19,6 +20,8 @@ struct spawning {
     struct loop_spawn_error *error;
     loop_fn *fn;
     void *arg;
+    loop_job promise, work; /* `work` is the job below the promise; 0: none */
+    bool is_cancelled;
     int64_t failure; /* of the plan; or 0 */
 };
 
@@ -29,7 +32,7 @@ static int begin(struct spawning *spawning, pid_t pid)
 {
     struct loop_plan *plan = spawning->plan;
     struct loop_process *child = spawning->child;
-    int error = loop_process_begin(child, pid, plan->pidfd);
+    int error = loop_process_begin(child, pid, plan->pidfd, spawning->is_cancelled);
 
     for (size_t i = 0; i < plan->n_fds && error == 0; i++) {
         if (plan->fds[i].ours >= 0) {
@@ -43,14 +46,11 @@ static int begin(struct spawning *spawning, pid_t pid)
     return error;
 }
 
-static void on_done(void *arg, int64_t result)
+/* The promise has its result. */
+static void on_end(void *arg, int64_t result)
 {
     struct spawning *spawning = arg;
 
-    if (result > 0) {
-        int error = begin(spawning, (pid_t)result);
-        result = error < 0 ? error : result;
-    }
     loop_plan_describe(spawning->plan, result, spawning->error);
     loop_plan_destroy(spawning->plan);
     *spawning->out = result > 0 ? spawning->child : NULL;
@@ -59,6 +59,32 @@ static void on_done(void *arg, int64_t result)
     }
     loop_part_continue(spawning->scope, spawning->fn, spawning->arg, result);
     loop_kernel_free(spawning);
+}
+
+static void resolve(const struct spawning *spawning, int64_t result)
+{
+    (void)loop_resolve(loop_scope_loop(spawning->scope), spawning->promise, result);
+}
+
+static void on_done(void *arg, int64_t result)
+{
+    struct spawning *spawning = arg;
+
+    if (result > 0) {
+        int error = begin(spawning, (pid_t)result);
+        result = error < 0 ? error : result;
+    }
+    resolve(spawning, result);
+}
+
+/* The job of the thread ends with -ECANCELED when it has not begun. */
+static void on_cancel(void *arg, loop_job job)
+{
+    struct spawning *spawning = arg;
+
+    (void)job;
+    spawning->is_cancelled = true;
+    (void)loop_cancel(loop_scope_loop(spawning->scope), spawning->work);
 }
 
 static int64_t run(void *arg)
@@ -70,26 +96,31 @@ static int64_t run(void *arg)
 
 /* ---- the start ---- */
 
-/* Ends with the plan's failure, as a run would. */
-static void on_failed(void *arg, int64_t result)
+static void start_work(struct spawning *spawning)
 {
-    const struct spawning *spawning = arg;
+    static const struct loop_work_options options = {.takes_long = true};
 
-    on_done(arg, result == 0 ? spawning->failure : result);
+    spawning->work = loop_work_with(spawning->scope, &options, run, spawning, on_done, spawning);
+    if (spawning->work) {
+        (void)loop_daemon(loop_scope_loop(spawning->scope), spawning->work);
+    } else {
+        resolve(spawning, -ENOMEM);
+    }
 }
 
 static loop_job start(struct spawning *spawning)
 {
-    static const struct loop_work_options options = {.takes_long = true};
+    loop_job promise = loop_promise(spawning->scope, on_cancel, spawning, on_end, spawning);
 
-    if (spawning->failure == 0) {
-        return loop_work_with(spawning->scope, &options, run, spawning, on_done, spawning);
+    spawning->promise = promise;
+    if (promise && !loop_scope_is_cancelled(spawning->scope)) { /* otherwise it ends by itself */
+        if (spawning->failure < 0) {
+            resolve(spawning, spawning->failure);
+        } else {
+            start_work(spawning);
+        }
     }
-    loop_job job = loop_promise(spawning->scope, NULL, NULL, on_failed, spawning);
-    if (job) {
-        loop_resolve(loop_scope_loop(spawning->scope), job, 0);
-    }
-    return job;
+    return promise;
 }
 
 /* Frees what was made for a job that could not be made. */

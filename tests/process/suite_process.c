@@ -176,6 +176,32 @@ LOOP_TEST(p30_a_cancel_while_it_is_started_leaves_no_process)
     END;
 }
 
+LOOP_TEST(p30_a_cancel_of_a_start_that_has_begun_stops_the_child)
+{
+    static struct once started;
+    static int ends[2];
+
+    BEGIN;
+    inner = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_hold(inner);
+    make_pipe(ends);
+    struct loop_spawn_fd out = {.number = 1, .how = LOOP_SPAWN_NUMBER, .from = ends[1]};
+    loop_job job = START(shell_with(inner, (struct loop_spawn_options){.fds = &out, .n_fds = 1},
+                                    "echo; exec sleep 1000", ONCE(&started)));
+    CHECK_IS(read(ends[0], &byte, 1), 1); /* it runs, and the loop does not know it yet */
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(started.count);
+    CHECK_STARTED(started.result);
+    AWAIT(loop_process_wait(NULL, process, GO));
+    CHECK(WIFSIGNALED(result) && WTERMSIG(result) == SIGTERM);
+    close(ends[0]);
+    close(ends[1]);
+    loop_scope_unhold(inner);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, 0);
+    END;
+}
+
 LOOP_TEST(a_group_that_is_stopped_leaves_no_process)
 {
     static char text[32];
