@@ -213,7 +213,7 @@ LOOP_API loop_job loop_fs_set_times(struct loop_scope *scope, struct loop_dir *d
                                     void *arg);
 
 /* Sets the size of a file, ftruncate(2). Links are followed. Resumes with 0; -EISDIR; -EINVAL for what is no regular
- * file; -EFBIG; -ETXTBSY; or an error. */
+ * file (-ENXIO for a fifo without a reader, and for a socket); -EFBIG; -ETXTBSY; or an error. */
 LOOP_API loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *dir, const char *path,
                                    uint64_t size_bytes, loop_fn *fn, void *arg);
 
@@ -294,7 +294,7 @@ struct loop_save_options {
  * error or a cancel the file has the beginning of the data; with `atomic` it is unchanged. `options` may be NULL.
  *
  * Resumes with `len`; -EINVAL for `atomic` with `append`, bits beyond 07777 in `mode`, NULL `data` of a length, or a
- * fifo or device; -EEXIST for `exclusive`; -EISDIR; or an error.
+ * fifo or device (-ENXIO for a fifo without a reader, and for a socket); -EEXIST for `exclusive`; -EISDIR; or an error.
  *
  * The last step of an atomic save, syncing the directory, comes after the rename. If it fails, the old file is
  * restored, but after a crash of the machine either one may be found. On a file system that cannot exchange two names

@@ -209,6 +209,10 @@ LOOP_TEST(fs_fifos_devices_and_sockets)
     close(listener);
     AWAIT(start(OPEN_WRITE, inside, "fifo"));
     CHECK_IS(result, -ENXIO);
+    AWAIT(start(SAVE, inside, "fifo"));
+    CHECK_IS(result, -ENXIO);
+    AWAIT(start(TRUNCATE, inside, "fifo"));
+    CHECK_IS(result, -ENXIO);
     AWAIT(start(OPEN_READ, inside, "fifo"));
     CHECK_IS(result, 0);
     reader = opened;
@@ -230,6 +234,10 @@ LOOP_TEST(fs_fifos_devices_and_sockets)
     AWAIT(start(OPEN_READ, inside, "socket"));
     CHECK_IS(result, -ENXIO);
     AWAIT(start(LOAD, inside, "socket"));
+    CHECK_IS(result, -ENXIO);
+    AWAIT(start(SAVE, inside, "socket"));
+    CHECK_IS(result, -ENXIO);
+    AWAIT(start(TRUNCATE, inside, "socket"));
     CHECK_IS(result, -ENXIO);
     AWAIT(start(STAT, inside, "socket"));
     CHECK_IS(stat_.kind, LOOP_KIND_SOCKET);
