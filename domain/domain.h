@@ -38,8 +38,10 @@ extern "C" {
 struct loop_domain_group;
 
 /* The main function of each domain, called in its thread. `index` counts from options->first_index. Returns 0 to
- * continue until the main scope of the domain, env->scope, has ended: hold it (loop_scope_hold) where the domain is to
- * wait for calls. A negative value is the error of the domain; any other one ends only this domain. */
+ * continue until the main scope of the domain, env->scope, has ended. Where the domain is to wait for calls, keep that
+ * open with a job that only a cancel ends, such as loop_sleep(env->scope, LOOP_NEVER, NULL, NULL): a loop_scope_hold
+ * would also hold it against a cancel. A negative value is the error of the domain; any other one ends only this
+ * domain. */
 typedef int loop_domain_fn(struct loop_env *env, unsigned index, void *arg);
 
 /* Flags of struct loop_domains_options. */
