@@ -59,9 +59,10 @@ struct loop_reader;
  * arrive. Returns NULL when there is no memory or the scope has ended. */
 LOOP_API struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_bytes);
 
-/* Destroys the reader. Its operation ends with -ECANCELED, even where bytes for it were already due; where the end of
- * the source or an error was due, with 0 or that error. Bytes that were not delivered go back to the source
- * (loop_source_unread), and its next read delivers them. A source that takes nothing back loses them, so look at
+/* Destroys the reader. Its operation ends with -ECANCELED, even where bytes for it were already due, or with an error
+ * of the source that was not reported yet. Where the end of the source was already due it ends with 0. Bytes that were
+ * not delivered go back to the source (loop_source_unread), and its next read delivers them. A descriptor takes them
+ * back without an allocation. A source that takes nothing back, or has no memory for them, loses them, so look at
  * loop_reader_peek before.
  *
  * What loop_reader_data and loop_reader_peek returned is invalid afterwards. A stream or copy of loop_reader_source

@@ -331,14 +331,18 @@ void loop_unread_finish(struct loop_fd *fd)
 
 /* ---- the calls ---- */
 
+/* Returns whether a descriptor accepts bytes: it is open, or is being taken. */
+static bool accepts_bytes(const struct loop_fd *fd)
+{
+    return fd->state == LOOP_FD_OPEN || (fd->state == LOOP_FD_CLOSING && fd->is_taken);
+}
+
 int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
 {
     if (!loop_fd_is_good(fd, __func__)) {
         return -EINVAL;
     }
-    struct loop *loop = fd->scope->loop;
-    bool is_being_taken = fd->state == LOOP_FD_CLOSING && fd->is_taken;
-    if (fd->state != LOOP_FD_OPEN && !is_being_taken) {
+    if (!accepts_bytes(fd)) {
         return -EBADF;
     }
     if (len == 0 || !bytes) {
@@ -349,8 +353,17 @@ int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
         return -ENOMEM;
     }
     memcpy(block->bytes, bytes, len);
-    loop_unread_put(loop, fd, block);
+    loop_unread_put(fd->scope->loop, fd, block);
     return 0;
+}
+
+void loop_unread_give_back(struct loop_fd *fd, struct loop_block *block)
+{
+    if (accepts_bytes(fd)) {
+        loop_unread_put(fd->scope->loop, fd, block);
+    } else {
+        loop_kernel_free(block);
+    }
 }
 
 size_t loop_fd_unread_length(const struct loop_fd *fd)

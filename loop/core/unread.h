@@ -29,6 +29,10 @@ struct loop_block {
  * read the descriptor are tried in the next dispatch. The descriptor is open or being closed. */
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
+/* Gives the bytes of `block` back as loop_fd_unread does, but without an allocation, and takes ownership of the block.
+ * A descriptor that is closed drops them. */
+void loop_unread_give_back(struct loop_fd *fd, struct loop_block *block);
+
 /* Puts the bytes of `block` behind all other unread bytes of `fd`, which is_receiving, and takes ownership of the
  * block. The caller tries the jobs that wait. */
 void loop_unread_append(struct loop_fd *fd, struct loop_block *block);

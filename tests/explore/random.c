@@ -51,7 +51,7 @@ static void at_end(const struct end *end)
     }
 }
 
-/* Destroys a reader. Without memory the bytes that it still has are lost; then nothing more is read from the end. */
+/* Destroys a reader. The bytes that it still has go back, with memory and without. */
 static void destroy_reader(struct op *op)
 {
     struct loop_fd *fd = op->end->source->ops->fd(op->end->source);
@@ -59,9 +59,8 @@ static void destroy_reader(struct op *op)
 
     loop_reader_peek(op->reader, &left);
     loop_reader_destroy(op->reader);
-    if (loop_fd_unread_length(fd) != unread + left) {
-        op->end->is_reading = op->end->has_dropped = true;
-        loop_simulation_sometimes("reader: lost bytes without memory");
+    if (loop_fd_is_open(fd) && loop_fd_unread_length(fd) != unread + left) {
+        loop_world_fail(NULL, "a reader that lost bytes: %zu", left);
     }
 }
 

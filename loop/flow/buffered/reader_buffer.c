@@ -3,8 +3,9 @@
  * A reader's buffer. It moves what is buffered only when that frees half of the memory, or when there is no other way
  * to make room.
  */
-#include <loop/kernel/memory.h>
+#include <loop/core/unread.h>
 #include <loop/flow/buffered/reader_buffer.h>
+#include <loop/kernel/memory.h>
 
 #include <assert.h>
 #include <string.h>
@@ -22,6 +23,18 @@ static size_t round_up(size_t size, size_t block)
     return round_down(size + block - 1, block);
 }
 
+/* Returns how far into the memory from malloc the bytes are: behind the fields of a block, and at a multiple of
+ * `block`. */
+static size_t front(size_t block)
+{
+    return round_up(offsetof(struct loop_block, bytes), block);
+}
+
+static struct loop_block *memory_of(const struct loop_reader_buffer *buffer)
+{
+    return buffer->bytes ? (void *)(buffer->bytes - front(buffer->block)) : NULL;
+}
+
 void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes, size_t block)
 {
     size_t most = max_bytes + 1; /* one more than may be given out, so that too many are noticed */
@@ -31,8 +44,20 @@ void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes
 
 void loop_reader_buffer_finish(struct loop_reader_buffer *buffer)
 {
-    loop_kernel_free(buffer->bytes);
+    loop_kernel_free(memory_of(buffer));
     loop_reader_buffer_init(buffer, 0, buffer->block);
+}
+
+struct loop_block *loop_reader_buffer_detach(struct loop_reader_buffer *buffer)
+{
+    struct loop_block *memory = memory_of(buffer);
+    if (loop_reader_buffer_length(buffer) == 0) {
+        return NULL;
+    }
+    size_t at = (size_t)(buffer->bytes - (char *)memory->bytes);
+    *memory = (struct loop_block){.at = at + buffer->start, .end = at + buffer->end};
+    loop_reader_buffer_init(buffer, 0, buffer->block);
+    return memory;
 }
 
 /* Returns where what is buffered ends after a move: the next read begins there, at a multiple of the block. */
@@ -54,7 +79,9 @@ static void move_to_front(struct loop_reader_buffer *buffer)
 
 static char *allocate(size_t capacity, size_t block)
 {
-    return block == 1 ? loop_kernel_malloc(capacity) : loop_kernel_aligned_alloc(block, capacity);
+    size_t size = front(block) + capacity;
+    char *memory = block == 1 ? loop_kernel_malloc(size) : loop_kernel_aligned_alloc(block, size);
+    return memory ? memory + front(block) : NULL;
 }
 
 /* Moves what is buffered to new memory of `capacity` bytes, so that it ends at `end`. False, with the old memory kept,
@@ -69,7 +96,7 @@ static bool replace(struct loop_reader_buffer *buffer, size_t capacity, size_t e
     if (used > 0) {
         memcpy(bytes + end - used, buffer->bytes + buffer->start, used);
     }
-    loop_kernel_free(buffer->bytes);
+    loop_kernel_free(memory_of(buffer));
     buffer->bytes = bytes;
     buffer->capacity = capacity;
     buffer->start = end - used;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * The bytes that a reader has read and not given out, in one piece of memory, which grows as bytes come.
+ * The bytes that a reader has read and not given out, in one piece of memory, which grows as bytes come. The memory is
+ * a block of unread bytes (loop/core/unread.h), so that a descriptor takes them back without an allocation, which could
+ * fail.
  */
 #ifndef LOOP_FLOW_BUFFERED_READER_BUFFER_H
 #define LOOP_FLOW_BUFFERED_READER_BUFFER_H
@@ -8,8 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct loop_block;
+
 struct loop_reader_buffer {
-    char *bytes;         /* from malloc; NULL at first */
+    char *bytes;         /* in a struct loop_block; NULL at first */
     size_t capacity;     /* of `bytes` */
     size_t max_capacity; /* the most it grows to */
     size_t start, end;   /* what is buffered */
@@ -22,6 +26,9 @@ void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes
 
 /* Frees the memory, and what was buffered with it. */
 void loop_reader_buffer_finish(struct loop_reader_buffer *buffer);
+
+/* Empties the buffer. Returns what was buffered as a block that the caller owns; NULL when nothing was. */
+struct loop_block *loop_reader_buffer_detach(struct loop_reader_buffer *buffer);
 
 /* Makes room for a read behind what is buffered and returns how many bytes fit at loop_reader_buffer_end; 0 when there
  * is no memory. At most max_bytes are buffered. */

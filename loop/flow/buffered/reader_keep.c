@@ -8,9 +8,11 @@
  * or destroyed at any time: the reader finds it closed, and never finds another connection in its place.
  */
 #include <loop/core/check.h>
+#include <loop/core/unread.h>
 #include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_state.h>
+#include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
@@ -38,12 +40,14 @@ static void put_back(struct loop_reader *reader, const char *bytes, size_t len)
     }
 }
 
-/* Gives what was read and not given out back to the source, if that takes it. */
+/* Gives what was read and not given out back to the source, if that takes it. A descriptor needs no memory for that. */
 static void give_back(struct loop_reader *reader)
 {
     size_t len = loop_reader_buffered(reader);
     const char *bytes = loop_reader_buffer_first(&reader->buffer);
-    if (len > 0 && reader->below) {
+    if (len > 0 && reader->source->ops == &loop_fd_source) {
+        loop_unread_give_back(reader->fd, loop_reader_buffer_detach(&reader->buffer));
+    } else if (len > 0 && reader->below) {
         put_back(LOOP_CONTAINER(reader->below, struct loop_reader, rest), bytes, len);
     } else if (len > 0) {
         (void)loop_source_unread(reader->source, bytes, len);

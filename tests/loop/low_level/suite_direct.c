@@ -173,6 +173,28 @@ LOOP_TEST(direct_file_is_streamed_and_read_whole)
     END;
 }
 
+/* The bytes stand at an aligned address in the memory of the reader, which the descriptor takes over. */
+LOOP_TEST(direct_file_takes_the_bytes_of_a_reader_back)
+{
+    static struct loop_reader *reader;
+
+    BEGIN;
+    fd = make_direct(ODD_LENGTH, 0);
+    LEAVE_UNLESS(fd >= 0);
+    file = adopt(env->scope, fd);
+    reader = loop_reader_create(&loop_fd_flow(file)->source, (size_t)BLOCKS * BLOCK);
+    AWAIT(loop_reader_exact(reader, 7, GO));
+    CHECK_IS(result, 7);
+    CHECK(is_pattern_at(loop_reader_data(reader, NULL), 7, 1, 0));
+    loop_reader_destroy(reader);
+    CHECK_IS(loop_fd_unread_length(file), ODD_LENGTH - 7);
+    AWAIT(loop_read_exact(&loop_fd_flow(file)->source, bytes, ODD_LENGTH - 7, GO));
+    CHECK_IS(result, ODD_LENGTH - 7);
+    CHECK(is_pattern_at(bytes, ODD_LENGTH - 7, 1, 7));
+    free(memory);
+    END;
+}
+
 LOOP_TEST(direct_files_are_copied)
 {
     static struct loop_fd *plain;
