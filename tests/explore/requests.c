@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
  * A server that answers requests, and three clients. A request is a line that asks for so many bytes of a stream; the
- * answer is a line and those bytes. The server reads by readers, answers by writers, and by choice serves in domains.
- * It is stopped gracefully at a chosen time, by itself or by a signal, and starts again. A client sends several
- * requests before it reads, shuts down, and reads the answers by the operations of a reader, which it cancels at times.
- * When an attempt fails, it begins again.
+ * answer is a line and those bytes. The server reads by readers, answers by writers, and by choice serves in domains,
+ * and moves connections between them. It is stopped gracefully at a chosen time, by itself or by a signal, and starts
+ * again. A client sends several requests before it reads, shuts down, and reads the answers by the operations of a
+ * reader, which it cancels at times. When an attempt fails, it begins again.
  *
  * Judges: answers are those of the requests, in their order, whole and with the right bytes; the end comes behind the
  * last one unless the server's side was cancelled or has failed; a cancelled operation of a reader loses no bytes. No
@@ -316,16 +316,26 @@ static void check(struct loop_world *world, void *arg)
     }
 }
 
+static void restart_server(struct loop_world *world, void *arg)
+{
+    const struct system *system = arg;
+
+    (void)world;
+    if (loop_node_state(system->server_node) == LOOP_NODE_CRASHED) {
+        loop_node_restart(system->server_node);
+    }
+}
+
 static void signal_server(struct loop_world *world, void *arg)
 {
     struct system *system = arg;
 
-    (void)world;
     if (loop_node_state(system->server_node) == LOOP_NODE_RUNNING && system->env) {
         loop_simulation_sometimes("a server got a signal");
         system->is_signalled = true;
         system->n_crashes++; /* it kills a server that does not wait for it yet */
         loop_node_signal(system->server_node, SIGTERM);
+        loop_world_at(world, loop_world_now(world) + LOOP_SECOND, restart_server, system);
     }
 }
 
@@ -359,6 +369,7 @@ static int build(struct loop_world *world, void *arg)
     system->stop_after_ns = EXPLORE_ONE_OF(stops);
     system->reads_lines = loop_simulation_choose(2);
     system->has_completions = loop_simulation_choose(2);
+    system->moves = system->most_open == 0 && loop_simulation_choose(2);
     system->writing = loop_simulation_choose(3);
     system->server_node = explore_node(
         world, (struct loop_node_options){.name = "server", .main = requests_serve, .arg = system, .is_daemon = true});
@@ -383,6 +394,7 @@ int main(int argc, char **argv)
                                         "a server was stopped",
                                         "a server was told to stop while connections were open",
                                         "a server got a signal",
+                                        "a connection was moved",
                                         NULL};
 
     return loop_simulation_main(argc, argv, build, NULL,

@@ -17,11 +17,12 @@ struct system {
     struct loop_node *server_node;
     struct loop_env *env;
     struct loop_server *server;
+    struct loop_inbox *inbox; /* of its loop */
     unsigned n_domains, most_open, n_open, n_crashes;
     int64_t stop_after_ns; /* 0: it is not stopped */
     bool has_stopped, has_ended, is_signalled;
-    bool reads_lines;
-    bool has_completions; /* the ring moves the bytes of its domains */
+    bool reads_lines, moves; /* connections from loop to loop */
+    bool has_completions;    /* the ring moves the bytes of its domains */
     enum writing writing;
     /* Of attempts: a request has been read; the connection may end early */
     bool is_known[N_CLIENTS * MOST_ATTEMPTS], is_excused[N_CLIENTS * MOST_ATTEMPTS];

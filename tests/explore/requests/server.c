@@ -6,6 +6,7 @@
 
 #include "../explore.h"
 
+#include <domain/domain.h>
 #include <errno.h>
 #include <loop/reader.h>
 #include <loop/writer.h>
@@ -19,8 +20,9 @@ struct peer {
     struct loop_reader *reader;
     struct loop_writer *writer;
     loop_job lines;
-    bool is_known, is_done;
+    bool is_known, is_done, is_moving;
     unsigned key;
+    struct loop_detached *detached; /* is_moving: what the server is to serve again */
     char out[LARGEST];
 };
 
@@ -43,6 +45,77 @@ static void on_peer_shut_down(void *arg, int64_t result)
 
     peer->is_done = result == 0;
 }
+
+/* ---- moving a connection ---- */
+
+/* Has the server serve a connection again, in one of its loops. Called in the loop of the server. */
+static void serve_again(void *arg, int64_t result)
+{
+    struct peer *peer = arg;
+    struct system *system = peer->system;
+    int64_t error = result < 0 ? result : -ESHUTDOWN;
+
+    system->is_excused[peer->key] = true; /* until a request is read from it there */
+    if (result == 0 && !system->has_ended) {
+        error = loop_server_adopt(system->server, peer->detached);
+    }
+    if (error == 0) {
+        loop_simulation_sometimes("a connection was moved");
+    } else {
+        loop_detached_destroy(peer->detached);
+    }
+}
+
+static void on_detached(void *arg, int64_t result)
+{
+    struct peer *peer = arg;
+
+    if (result < 0) {
+        loop_scope_fail(peer->flow->scope, (int)result);
+        return;
+    }
+    peer->is_done = true; /* here */
+    if (peer->system->n_domains == 0) {
+        serve_again(peer, 0);
+    } else {
+        int error = loop_post(peer->system->inbox, serve_again, peer);
+        if (error != 0) {
+            serve_again(peer, error);
+        }
+    }
+}
+
+static void detach(struct peer *peer)
+{
+    explore_must(peer->flow->scope, loop_fd_detach(peer->flow->fd, &peer->detached, on_detached, peer));
+}
+
+/* Everything has been written. What the reader has read goes with the connection. A job that reads lines ends first. */
+static void on_flushed_to_move(void *arg, int64_t result)
+{
+    struct peer *peer = arg;
+
+    if (result < 0) {
+        loop_scope_fail(peer->flow->scope, (int)result);
+        return;
+    }
+    peer->is_moving = true;
+    loop_writer_destroy(peer->writer);
+    loop_reader_destroy(peer->reader);
+    if (!peer->system->reads_lines) {
+        detach(peer);
+    }
+}
+
+static void move(struct peer *peer)
+{
+    if (peer->system->reads_lines) {
+        loop_pause(loop_scope_loop(peer->flow->scope), peer->lines);
+    }
+    explore_must(peer->flow->scope, loop_writer_flush(peer->writer, on_flushed_to_move, peer));
+}
+
+/* ---- requests ---- */
 
 static void read_request(struct peer *peer);
 
@@ -102,7 +175,10 @@ static void on_request(void *arg, int64_t result)
     unsigned key, number;
     size_t length, padding, len;
 
-    if (result == 0) {
+    if (peer->is_moving) {
+        detach(peer);
+        return;
+    } else if (result == 0) {
         explore_must(peer->flow->scope, loop_writer_shutdown(peer->writer, on_peer_shut_down, peer));
         return;
     } else if (result < 0) {
@@ -119,10 +195,16 @@ static void on_request(void *arg, int64_t result)
     }
     peer->is_known = peer->system->is_known[key] = true;
     peer->key = key;
+    peer->system->is_excused[key] = false;
     if (peer->system->writing == BY_CORK) {
         number % 2 ? loop_writer_uncork(peer->writer) : loop_writer_cork(peer->writer);
     }
-    if (answer(peer, key, length)) {
+    if (!answer(peer, key, length)) {
+        return;
+    }
+    if (peer->system->moves && number == 2) {
+        move(peer);
+    } else {
         go_on(peer);
     }
 }
@@ -194,6 +276,13 @@ static void stop(void *arg, int64_t result)
     }
 }
 
+static void drop_inbox(void *arg)
+{
+    struct system *system = arg;
+
+    loop_inbox_unref(system->inbox);
+}
+
 int requests_serve(struct loop_env *env, void *arg)
 {
     struct system *system = arg;
@@ -204,6 +293,10 @@ int requests_serve(struct loop_env *env, void *arg)
     system->env = env;
     system->has_stopped = system->has_ended = system->is_signalled = false;
     system->n_open = 0;
+    system->inbox = loop_inbox_ref(env->loop);
+    if (!loop_scope_defer(env->scope, drop_inbox, system)) {
+        return -ENOMEM;
+    }
     loop_address_parse(&address, "tcp:0.0.0.0:7000");
     int error = loop_serve(env->scope, &address,
                            &(struct loop_serve_options){.listen.reuse_addr = true,
