@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { MOST_TRACKS = 1024, POSTS = 20, STALLED_S = 10 };
+enum { MOST_TRACKS = 1024, POSTS = 20, STALLED_S = 30 };
 
 struct track {
     const char *function;
