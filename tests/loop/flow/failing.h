@@ -12,6 +12,8 @@
 
 #include <loop/kernel/fail.h>
 
+#include <stdio.h>
+
 static struct loop_flow *flow;
 static struct once writes[3];
 static int fds[2];
@@ -55,6 +57,58 @@ static inline void start_both(struct loop_env *env, loop_fn *second)
     CHECK_IS(loop_resolve(env->loop, first_job, 0), 0);
     CHECK_IS(loop_resolve(env->loop, second_job, 0), 0);
 }
+
+/* ---- watches that fail ---- */
+
+/* The number of watches before a script begins depends on what the standard streams are: the loop asks epoll whether it
+ * can poll them. So a script in which a watch fails runs twice. The trial counts the watches before NEXT_WATCH_FAILS
+ * and ends there. */
+static bool is_trial;
+static unsigned n_watches, n_polls;
+
+static inline unsigned uses_of(const char *name)
+{
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        if (strcmp(loop_kernel_fail_name(i), name) == 0) {
+            return loop_kernel_fail_uses(i);
+        }
+    }
+    return 0;
+}
+
+/* Ends the trial. In the run after it the next watch fails. */
+#define NEXT_WATCH_FAILS                                                                                               \
+    do {                                                                                                               \
+        if (is_trial) {                                                                                                \
+            n_watches = uses_of("epoll_ctl");                                                                          \
+            n_polls = uses_of("ring-poll");                                                                            \
+            close(fds[1]);                                                                                             \
+            loop_scope_cancel(env->scope);                                                                             \
+            script.expected = -ECANCELED;                                                                              \
+            script.is_done = true;                                                                                     \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static inline void run_trial(void (*steps)(struct loop_env *env, int64_t result))
+{
+    is_trial = true;
+    run_failing(NULL, steps);
+    is_trial = false;
+}
+
+static inline void run_unwatched(void (*steps)(struct loop_env *env, int64_t result))
+{
+    char what[128];
+
+    (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u,ring-poll:ENOMEM:%u", n_watches + 1, n_polls + 1);
+    if (!loop_kernel_fail_set(what)) { /* a build without the ring knows no such call */
+        (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u", n_watches + 1);
+    }
+    run_failing(what, steps);
+}
+
+/* ---- what arrives ---- */
 
 /* Checks what has arrived. */
 #define ARRIVED(text)                                                                                                  \

@@ -1,65 +1,31 @@
 /* SPDX-License-Identifier: ISC
  *
  * What becomes of jobs whose descriptor the kernel does not watch: they end with the reason, also where they have
- * something left to do first, and the bytes written have no gap. Each script runs twice: the first run finds out which
- * watch is the one for room in a full sink, and ends there; in the second that watch fails.
+ * something left to do first, and the bytes written have no gap. The watch that fails is the one for room in a full
+ * sink.
  */
 #include "failing.h"
 
 #if NORIA_HARD_MODES
 
-#include <stdio.h>
-
 enum { CHUNK = 4096 };
 
-static bool is_trial;
-static unsigned n_watches, n_polls;
 static struct record record;
 static struct once shut;
 static loop_job stream;
 static char *sent;
 
-static unsigned uses_of(const char *name)
-{
-    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
-        if (strcmp(loop_kernel_fail_name(i), name) == 0) {
-            return loop_kernel_fail_uses(i);
-        }
-    }
-    return 0;
-}
-
-/* The next watch is the one for room. Ends the first run. */
-#define NEXT_WATCH_FAILS                                                                                               \
-    do {                                                                                                               \
-        n_watches = uses_of("epoll_ctl");                                                                              \
-        n_polls = uses_of("ring-poll");                                                                                \
-        if (is_trial) {                                                                                                \
-            close(fds[1]);                                                                                             \
-            free(sent);                                                                                                \
-            loop_scope_cancel(env->scope);                                                                             \
-            script.expected = -ECANCELED;                                                                              \
-            script.is_done = true;                                                                                     \
-            return;                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-
+/* Runs the trial and then the script. */
 static void run_both(void (*steps)(struct loop_env *env, int64_t result))
 {
-    static char data[4 * CHUNK], what[128];
+    static char data[4 * CHUNK];
 
     record = (struct record){.data = data, .room = sizeof data};
-    is_trial = true;
-    run_failing("recv:ENOMEM:1000000", steps);
-    is_trial = false;
+    run_trial(steps);
     memset(writes, 0, sizeof writes);
     shut = (struct once){0};
     record = (struct record){.data = data, .room = sizeof data};
-    (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u,ring-poll:ENOMEM:%u", n_watches + 1, n_polls + 1);
-    if (!loop_kernel_fail_set(what)) { /* a build without the ring knows no such call */
-        (void)snprintf(what, sizeof what, "epoll_ctl:ENOMEM:%u", n_watches + 1);
-    }
-    run_failing(what, steps);
+    run_unwatched(steps);
 }
 
 /* ---- streams ---- */
@@ -112,6 +78,9 @@ static void with_unlent_chunks(struct loop_env *env, int64_t result)
     stream = START(loop_stream(&flow->source, pause_at_second, &record));
     WAIT_UNTIL(record.length >= 2 * CHUNK);
     AWAIT(turns(env->scope, 3, GO));
+    if (is_trial) {
+        free(sent);
+    }
     NEXT_WATCH_FAILS;
     CHECK_IS(loop_resume(env->loop, stream), 0);
     START(loop_write(&flow->sink, "x", 1, ONCE(&writes[0])));
