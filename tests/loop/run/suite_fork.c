@@ -228,11 +228,12 @@ static int look_around(struct loop_inbox *inbox)
     return 0;
 }
 
-/* Nothing that a loop makes for itself survives an exec. */
+/* Nothing that a loop makes for itself survives an exec. The standard streams, whatever they are, are not the
+ * loop's. */
 static void exec_and_look(void)
 {
     static const char script_text[] =
-        "for fd in /proc/self/fd/*; do case $(readlink \"$fd\") in anon_inode*) exit 1;; esac; "
+        "for fd in /proc/self/fd/*; do case ${fd##*/}:$(readlink \"$fd\") in [012]:*) ;; *:anon_inode*) exit 1;; esac; "
         "done; exit 0";
 
     execl("/bin/sh", "sh", "-c", script_text, (char *)NULL);
