@@ -70,16 +70,19 @@ static void deliver(struct loop_uring *uring, struct loop_job *job, int32_t resu
     }
 }
 
-/* Whether the descriptor is the reason for the error, rather than the ring. Asks by calls that take nothing. */
-static bool is_own_error(const struct loop_job *job, int32_t error)
+/* Returns the descriptor's own error, or 0 if the ring is the reason for `error`. A socket may have another error than
+ * the ring's, which the job ends with: the kernel reports it once. */
+static int32_t own_error(const struct loop_job *job, int32_t error)
 {
     if (!loop_op_table[job->op].gets_buffers) {
         int is_listening = 0;
         socklen_t len = sizeof is_listening;
-        return loop_kernel_getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) || !is_listening;
+        bool is_known = !loop_kernel_getsockopt(job->fd->number, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len);
+        return is_known && is_listening ? 0 : error;
     }
     char byte;
-    return loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == -error;
+    ssize_t n = loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && errno != EAGAIN ? -errno : 0;
 }
 
 /* Takes the job's group of buffers back from the ring, for system calls. Returns 0 or -ENOMEM. */
@@ -119,12 +122,13 @@ static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_
         return;
     }
     loop_uring_drop_turn(uring->loop, job);
-    if (!job->is_cancelled && loop_uring_is_refusal(result) && !is_own_error(job, result) &&
-        !take_group_back(uring, job)) {
+    bool is_refused = !job->is_cancelled && loop_uring_is_refusal(result);
+    int32_t error = is_refused ? own_error(job, result) : 0;
+    if (is_refused && !error && !take_group_back(uring, job)) {
         uring->elsewhere |= UINT32_C(1) << job->op;
         loop_uring_start_elsewhere(uring, job);
     } else {
-        loop_job_backend_done(uring->loop, job, result);
+        loop_job_backend_done(uring->loop, job, error ? error : result);
     }
 }
 

@@ -4,6 +4,10 @@
  */
 #include "descriptors.h"
 
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+#include <loop/kernel/fail.h>
+#endif
+
 /* ---- sockets ---- */
 
 static struct pieces {
@@ -369,6 +373,35 @@ LOOP_TEST(recv_multishot_of_a_reset_connection)
     CHECK_IS(received.end, -ECONNRESET);
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+/* The reset comes before the turn ends that submits the receive. */
+static void reset_before_submitted(struct loop_env *env, int64_t result)
+{
+    static const struct linger linger = {1, 0};
+    static int pair[2];
+
+    BEGIN;
+    make_tcp_pair(pair);
+    received.buffers = loop_buffers_create(env->scope, 4, 64);
+    START(receive(env->scope, adopt(env->scope, pair[0])));
+    CHECK_IS(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    close(pair[1]);
+    CHECK_IS(poll(&(struct pollfd){.fd = pair[0], .events = POLLRDHUP}, 1, -1), 1);
+    WAIT_UNTIL(received.ends);
+    CHECK_IS(received.end, -ECONNRESET);
+    END;
+}
+
+TEST(recv_multishot_that_the_ring_refuses_keeps_a_reset)
+{
+    (void)loop_kernel_fail_set("ring-recv:EINVAL:1"); /* a build without a ring knows no such call */
+    script_run(&(struct loop_options){.queue_depth = 0}, reset_before_submitted);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+#endif
 
 LOOP_TEST(recv_multishot_without_buffers_or_with_anothers)
 {
