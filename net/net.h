@@ -79,12 +79,13 @@ struct loop_credentials {
 LOOP_API int loop_flow_peer_credentials(struct loop_flow *flow, struct loop_credentials *credentials);
 
 /* Opens a descriptor of the process at the other end, SO_PEERPIDFD (Linux 6.5), which never refers to another process
- * that has got the same number. `*process` belongs to `scope`. It is readable when the process has ended (loop_poll).
+ * that has got the same number. `*process` belongs to `scope`. It is readable when the process has ended (loop_poll),
+ * and may be so from the start.
  *
  * Returns 0; -ENOPROTOOPT when the kernel does not have it; -EOPNOTSUPP for a socket of another family; -ESRCH when the
- * process has ended; -ENODATA or -ENOTCONN when the socket has no peer; -EMFILE or -ENFILE; -EBADF when the flow is
- * closed or has no single descriptor; -ENOTSOCK; -ENOMEM; -ECANCELED when the scope is cancelled. After an error
- * `*process` is NULL. */
+ * process has ended and been waited for (before Linux 6.16); -ENODATA or -ENOTCONN when the socket has no peer; -EMFILE
+ * or -ENFILE; -EBADF when the flow is closed or has no single descriptor; -ENOTSOCK; -ENOMEM; -ECANCELED when the scope
+ * is cancelled. After an error `*process` is NULL. */
 LOOP_API int loop_flow_peer_process(struct loop_scope *scope, struct loop_flow *flow, struct loop_fd **process);
 
 /* ---- connecting ---- */

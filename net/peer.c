@@ -69,5 +69,5 @@ int loop_flow_peer_process(struct loop_scope *scope, struct loop_flow *flow, str
         *process = loop_fd_adopt(scope, number);
         error = *process ? 0 : -ENOMEM;
     }
-    return error;
+    return error == -EINVAL ? -ESRCH : error; /* before Linux 6.16, of a process that has been waited for */
 }

@@ -38,6 +38,8 @@ static const struct {
     {"p21_a_forked_child_cannot_post_a_task", "fork"},
     /* suite_unix_listener */
     {"of_servers_that_start_at_once_none_loses_its_file", "fork"},
+    /* suite_unix_packet */
+    {"the_peer_process_has_ended", "fork"},
 };
 
 const char *account_left_out(const char *test)

@@ -4,7 +4,12 @@
  */
 #include "sockets.h"
 
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+#include <loop/kernel/fail.h>
+#endif
+
 #include <stdio.h>
+#include <sys/wait.h>
 
 static const struct loop_connect_options connect_packets = {.packets = true};
 static const struct loop_listen_options listen_packets = {.packets = true};
@@ -210,3 +215,86 @@ LOOP_TEST(an_accepted_connection_says_who_connected)
     loop_listener_close(listener);
     END;
 }
+
+/* A process connects, ends, and is waited for. */
+static void connect_and_end(void)
+{
+    int status;
+    pid_t child = fork();
+
+    if (child == 0) {
+        int number = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _exit(connect(number, &address.u.any, address.length) == 0 ? 0 : 1);
+    }
+    CHECK(child > 0);
+    CHECK_IS(waitpid(child, &status, 0), child);
+    CHECK_IS(status, 0);
+}
+
+/* Since Linux 6.16 there is a descriptor of it, and before that an error. */
+LOOP_TEST(the_peer_process_has_ended)
+{
+    static struct loop_credentials credentials;
+    static struct loop_fd *process;
+    static int answer;
+
+    BEGIN;
+    address = parsed(own_name());
+    CHECK_IS(loop_listen(env->scope, &address, NULL, &listener), 0);
+    connect_and_end();
+    AWAIT(loop_accept(env->scope, listener, &ends[0], GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_flow_peer_credentials(ends[0], &credentials), 0);
+    answer = loop_flow_peer_process(env->scope, ends[0], &process);
+    CHECK(answer == 0 || answer == -ESRCH || answer == -ENOPROTOOPT);
+    CHECK((process != NULL) == (answer == 0));
+    if (process) {
+        AWAIT(loop_poll(process, POLLIN, GO));
+        CHECK(result & POLLIN);
+    }
+    END;
+}
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+static unsigned n_before; /* uses of getsockopt(2) */
+static int peer_answer;
+
+static unsigned n_getsockopt(void)
+{
+    size_t i = 0;
+
+    while (strcmp(loop_kernel_fail_name(i), "getsockopt") != 0) {
+        i++;
+    }
+    return loop_kernel_fail_uses(i);
+}
+
+static void ask_for_peer(struct loop_env *env, int64_t result)
+{
+    static struct loop_fd *process;
+
+    BEGIN;
+    CHECK_IS(loop_socketpair(env->scope, &ends[0], &ends[1]), 0);
+    n_before = n_getsockopt();
+    peer_answer = loop_flow_peer_process(env->scope, ends[0], &process);
+    CHECK((process != NULL) == (peer_answer == 0));
+    END;
+}
+
+/* Before Linux 6.16 the kernel answers -EINVAL of a process that has been waited for. */
+TEST(a_peer_process_that_the_kernel_has_forgotten_is_esrch)
+{
+    const struct loop_options options = {.queue_depth = 0};
+    char what[64];
+
+    CHECK(loop_kernel_fail_set(NULL));
+    script_run(&options, ask_for_peer);
+    snprintf(what, sizeof what, "getsockopt:EINVAL:%u", n_before + 2); /* the first asks for the family */
+    CHECK(loop_kernel_fail_set(what));
+    script_run(&options, ask_for_peer);
+    CHECK_IS(peer_answer, -ESRCH);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+#endif
