@@ -10,6 +10,7 @@
 #include <loop/writer.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -45,18 +46,36 @@ static void on_too_long(void *arg, int64_t result)
     }
 }
 
-/* An answer is a whole line. Anything else is the end of the process, or as good as that. */
+/* Returns the answer without the number of its job, or NULL if it has another one or none. */
+static const char *skip_number(const struct job *job, const char *line, size_t *len)
+{
+    char number[WORKER_NUMBER_BYTES];
+    size_t n = (size_t)snprintf(number, sizeof number, "%llu", job->number);
+
+    if (*len < n || memcmp(line, number, n) != 0 || (*len > n && line[n] != ' ')) {
+        return NULL;
+    }
+    n += *len > n;
+    *len -= n;
+    return line + n;
+}
+
+/* An answer is a whole line with the number of the job. Anything else is the end of the process, or as good as that. */
 static void on_answer(void *arg, int64_t result)
 {
     struct worker *worker = arg;
     struct job *job = worker->job;
     size_t len;
-    const char *answer = loop_reader_data(worker->answers, &len);
+    const char *line = loop_reader_data(worker->answers, &len);
+    bool is_whole = result > (int64_t)len;
+    const char *answer = is_whole ? skip_number(job, line, &len) : NULL;
 
     if (result == -EMSGSIZE) {
         arguments_complain("job %llu: the answer is too long", job->number);
+    } else if (is_whole && !answer) {
+        arguments_complain("job %llu: the answer does not begin with this number: the process is killed", job->number);
     }
-    if (result <= (int64_t)len) {
+    if (!answer) {
         if (result != -ECANCELED) {
             kill_process(worker);
         }
@@ -70,27 +89,15 @@ static void on_answer(void *arg, int64_t result)
     worker->kind->on_answer(worker->kind->arg, job, answer, len);
 }
 
-/* Bytes that nobody has asked for would be taken for an answer. */
-static bool has_more_to_say(const struct worker *worker)
-{
-    size_t len;
-
-    (void)loop_reader_peek(worker->answers, &len);
-    return len > 0;
-}
-
 /* An error of the writer is that of a process which has ended: the read finds its end. */
 static void send_job(struct worker *worker)
 {
     const struct worker_kind *kind = worker->kind;
+    char number[WORKER_NUMBER_BYTES];
+    int n = snprintf(number, sizeof number, "%llu ", worker->job->number);
 
     worker->is_sent = true;
-    if (has_more_to_say(worker)) {
-        arguments_complain("process %d has answered with more than a line: it is killed",
-                           (int)loop_process_pid(worker->process));
-        kill_process(worker);
-        return;
-    }
+    (void)loop_writer_append(worker->jobs, number, (size_t)n);
     (void)loop_writer_append(worker->jobs, worker->job->text, worker->job->len);
     worker->patience = kind->timeout_ns > 0 ? loop_sleep(worker->run, kind->timeout_ns, on_too_long, worker) : 0;
     loop_daemon(loop_of(worker), worker->patience);
@@ -161,7 +168,8 @@ static void on_started(void *arg, int64_t pid)
         return;
     }
     worker->jobs = loop_writer_create(&loop_process_flow(worker->process, 0)->sink, 2 * WORKER_LINE_BYTES);
-    worker->answers = loop_reader_create(&loop_process_flow(worker->process, 1)->source, WORKER_LINE_BYTES);
+    worker->answers =
+        loop_reader_create(&loop_process_flow(worker->process, 1)->source, WORKER_NUMBER_BYTES + WORKER_LINE_BYTES);
     if (!worker->jobs || !worker->answers || !loop_process_wait(NULL, worker->process, on_ended, worker)) {
         worker->is_sent = true;
         loop_scope_fail(worker->run, -ENOMEM);

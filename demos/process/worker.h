@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
  * A worker of worker-pool: a process that reads a line from its standard input for each job, and answers it with a line
- * on its standard output.
+ * on its standard output. Both begin with the number of the job and a space, so that a line too many is not taken for
+ * the answer of the next job.
  */
 #ifndef DEMOS_PROCESS_WORKER_H
 #define DEMOS_PROCESS_WORKER_H
 
 #include <process/process.h>
 
-#define WORKER_LINE_BYTES ((size_t)1 << 20) /* of a job or an answer, with its end */
+#define WORKER_LINE_BYTES ((size_t)1 << 20) /* of a job or an answer, with its end and without its number */
+#define WORKER_NUMBER_BYTES ((size_t)24)
 
 /* A job, as its worker has it. */
 struct job {
@@ -27,7 +29,7 @@ struct worker_kind {
     const char *command; /* for sh */
     int64_t timeout_ns;  /* of a job; 0: none */
     int64_t grace_ns;    /* between the end of the input and SIGTERM, and between that and SIGKILL */
-    /* Both are called when the worker has no job any more. The answer comes without the end of its line. */
+    /* Both are called when the worker has no job any more. The answer comes without its number and its end. */
     void (*on_answer)(void *arg, struct job *job, const char *answer, size_t len);
     void (*on_lost)(void *arg, struct job *job); /* the process has ended without an answer */
     void *arg;

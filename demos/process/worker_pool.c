@@ -46,7 +46,8 @@ static const struct arguments_program program = {
     .name = "worker-pool",
     .operands = "COMMAND",
     .about = "Hands each line of standard input to one of several workers, and writes the answers in their order.\n"
-             "A worker is a process of COMMAND, by sh. For each line that it reads it writes one line, at once.\n"
+             "A worker is a process of COMMAND, by sh. Each line that it reads is a number, a space and a line of the\n"
+             "input. It answers with one line, at once: the same number, a space and the answer.\n"
              "One that dies is replaced, and its job is tried again once. A job that fails twice gets an empty line,\n"
              "and the status is 1 at the end. SIGTERM and SIGINT let the jobs finish that have begun.",
     .options = options,
