@@ -23,7 +23,7 @@ INTRODUCTION = """# Side by side
 This page is written by `tests/bench/run`, which installs what it needs, builds everything and compares, in one run:
 
 ```sh
-tests/bench/run              # everything, less than 35 minutes
+tests/bench/run              # everything, less than 40 minutes
 tests/bench/run echo timers  # some parts: {parts}
 tests/bench/run --quick      # everything once, less than five minutes: for a first look, not for keeping
 ```
