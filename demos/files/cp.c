@@ -185,6 +185,14 @@ static void begin_directory(struct asked *asked)
     }
 }
 
+/* Whether DST can only be a directory. The open that creates a file there would end with -EISDIR. */
+static bool ends_with_slash(const char *path)
+{
+    size_t len = strlen(path);
+
+    return len > 0 && path[len - 1] == '/';
+}
+
 static bool may_be_replaced(enum loop_kind kind)
 {
     return kind == LOOP_KIND_NONE || kind == LOOP_KIND_REGULAR || kind == LOOP_KIND_SYMLINK;
@@ -201,6 +209,8 @@ static void begin(struct asked *asked)
         begin_directory(asked);
     } else if (!may_be_replaced(to->kind)) {
         finish_with(asked, asked->names.to, "is there and no file that could be replaced");
+    } else if (to->kind == LOOP_KIND_NONE && ends_with_slash(asked->names.to)) {
+        (void)has_failed(asked, asked->names.to, -ENOTDIR);
     } else if (from->kind == LOOP_KIND_REGULAR) {
         copy_file(asked);
     } else if (from->kind == LOOP_KIND_SYMLINK) {
