@@ -39,13 +39,53 @@ static bool can_walk(const struct open_how *how)
     return !(how->resolve & ~(uint64_t)(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS));
 }
 
-static int walk(int number, const char *path, const struct open_how *how)
-{
-    int result = loop_fs_walk(number, path, how);
+/* An open that resolves a path: by the kernel, or by the walk. */
+typedef int opener(int number, const char *path, const struct open_how *how);
 
-    for (int i = 0; result == -EAGAIN && i < WALK_TRIES; i++) {
+/* Opens a regular file, whose path has been resolved, by its link in /proc. Returns a descriptor or -errno. */
+static int open_found(int found, const struct open_how *how)
+{
+    char path[32];
+    struct stat status;
+    int error = loop_fs_check_regular(found, &status);
+
+    if (error) {
+        return error;
+    }
+    snprintf(path, sizeof path, "/proc/self/fd/%d", found);
+    int flags = (int)how->flags & ~(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
+    return (int)loop_fs_outcome(loop_kernel_openat(AT_FDCWD, path, flags, 0));
+}
+
+/* Returns whether an open has ended with -EAGAIN because another process has a lease on the file, rather than because
+ * of a rename. Resolves the path, and opens what it has found: no rename disturbs that. */
+static bool is_leased(opener *resolve, int number, const char *path, const struct open_how *how)
+{
+    struct open_how find = {.flags = O_PATH | O_CLOEXEC | (how->flags & O_NOFOLLOW), .resolve = how->resolve};
+    int found = how->flags & O_NONBLOCK ? resolve(number, path, &find) : -EAGAIN;
+
+    if (found < 0) {
+        return false;
+    }
+    int result = open_found(found, how);
+    loop_kernel_close(found);
+    if (result >= 0) {
+        loop_kernel_close(result);
+    }
+    return result == -EAGAIN;
+}
+
+/* Opens again for as long as renames disturb it, at most so many times. */
+static int open_undisturbed(opener *resolve, int number, const char *path, const struct open_how *how, int tries)
+{
+    int result = resolve(number, path, how);
+
+    if (result == -EAGAIN && is_leased(resolve, number, path, how)) {
+        return result;
+    }
+    for (int i = 0; result == -EAGAIN && i < tries; i++) {
         loop_kernel_sched_yield();
-        result = loop_fs_walk(number, path, how);
+        result = resolve(number, path, how);
     }
     return result;
 }
@@ -60,14 +100,11 @@ static bool is_refusal(int result)
 static int open_confined(int number, const char *path, const struct open_how *how)
 {
     bool is_for_cache = how->resolve & RESOLVE_CACHED;
-    int result = open_once(number, path, how);
+    int result =
+        is_for_cache ? open_once(number, path, how) : open_undisturbed(open_once, number, path, how, KERNEL_TRIES);
 
-    for (int i = 0; result == -EAGAIN && !is_for_cache && i < KERNEL_TRIES; i++) {
-        loop_kernel_sched_yield();
-        result = open_once(number, path, how);
-    }
     if (can_walk(how) && (is_refusal(result) || result == -EAGAIN)) {
-        return walk(number, path, how);
+        return open_undisturbed(loop_fs_walk, number, path, how, WALK_TRIES);
     }
     return result;
 }

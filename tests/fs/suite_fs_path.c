@@ -7,6 +7,9 @@
 #include "ground.h"
 
 #include <limits.h>
+#if NORIA_HARD_MODES
+#include <loop/kernel/fail.h>
+#endif
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -293,3 +296,42 @@ LOOP_TEST_ROWS(fs_a_lease_on_a_file_is_waited_for, COUNT_OF(opening))
     remove_ground(ground);
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+static unsigned n_opens(void)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        bool is_open = strncmp(loop_kernel_fail_name(i), "openat", 6) == 0;
+        n += is_open ? loop_kernel_fail_uses(i) : 0;
+    }
+    return n;
+}
+
+/* A rename on the way is -EAGAIN too, and is tried again many times. */
+LOOP_TEST(fs_an_open_finds_out_that_a_file_has_a_lease)
+{
+    static const struct loop_open_options nonblocking = {.flags = O_NONBLOCK};
+    static struct loop_flow *flow;
+    static unsigned before;
+
+    BEGIN;
+    BEGIN_ON_GROUND;
+    CHECK(signal(SIGIO, SIG_IGN) != SIG_ERR);
+    leased = open("inside/file", O_RDWR | O_CLOEXEC);
+    CHECK_IS(fcntl(leased, F_SETLEASE, F_WRLCK), 0);
+    before = n_opens();
+    AWAIT(loop_fs_open(env->scope, inside, "dir/../file", &nonblocking, &flow, GO));
+    CHECK_IS(result, -EAGAIN);
+    CHECK(n_opens() - before < 20);
+    CHECK_IS(fcntl(leased, F_SETLEASE, F_UNLCK), 0);
+    AWAIT(loop_fs_open(env->scope, inside, "dir/../file", &nonblocking, &flow, GO));
+    CHECK_IS(result, 0);
+    close(leased);
+    remove_ground(ground);
+    END;
+}
+
+#endif
