@@ -258,6 +258,13 @@ static void free_if_over(struct loop_fs_inotify *inotify)
 
 /* ---- lost deaths ---- */
 
+/* Returns whether a text of fdinfo lists watches. That of Linux does and begins with a position. That of gVisor does
+ * not and has only flags. */
+static bool is_list(const char *text)
+{
+    return strncmp(text, "pos:", 4) == 0;
+}
+
 /* Notes which of the table are in the list, a text with a line for each: "inotify wd:1f ino:...". */
 static void note_living(struct loop_fs_inotify *inotify, const char *list)
 {
@@ -297,15 +304,16 @@ static void look_for_lost(struct loop_fs_inotify *inotify);
 static int64_t on_list(struct loop_fs_request *request, int64_t result)
 {
     struct loop_fs_inotify *inotify = request->out;
+    char *text = result >= 0 ? request->made.memory : NULL;
 
     inotify->looking = 0;
-    if (result >= 0) {
-        note_living(inotify, request->made.memory);
+    if (text && is_list(text)) {
+        note_living(inotify, text);
         end_lost(inotify);
-        loop_kernel_free(request->made.memory);
     } else if (!inotify->is_abandoned) {
-        log_unknown(inotify, result);
+        log_unknown(inotify, text ? -EOPNOTSUPP : result);
     }
+    loop_kernel_free(text);
     if (inotify->is_abandoned) {
         free_if_over(inotify);
     } else if (inotify->looks_again) {

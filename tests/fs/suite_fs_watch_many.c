@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 /* ---- the ground ---- */
@@ -447,6 +448,70 @@ LOOP_TEST(fs_watches_of_files_that_go_in_an_overflow_end)
     WAIT_UNTIL(n_ends == MANY + 1);
     leave_directory(directory);
     END;
+}
+
+static struct heard blind;
+
+/* The log says that the ends that were lost are not known. */
+static void on_log(void *arg, enum loop_log_level level, const char *line)
+{
+    (void)arg;
+    if (level == LOOP_LOG_WARNING && strstr(line, "may not end")) {
+        touch("logged");
+    }
+}
+
+static void on_blind(void *arg, int64_t result, const struct loop_watch_event *event)
+{
+    on_event(arg, result, event);
+    if (event && event->kind == LOOP_WATCH_BEGUN) {
+        overflow(do_nothing);
+    }
+    if (event && event->kind == LOOP_WATCH_CREATED && strcmp(event->name, "logged") == 0) {
+        loop_cancel(inside.env->loop, blind.job);
+    }
+}
+
+static int watch_blindly(struct loop_env *env, void *unused)
+{
+    (void)unused;
+    inside.env = env;
+    blind.job = loop_fs_watch(NULL, env->cwd, ".", on_blind, &blind);
+    return 0;
+}
+
+/* Replaces the texts about descriptors by those of gVisor. */
+static bool hide_watches(void)
+{
+    if ((unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) ||
+        mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("fdinfo", "/proc/self/fdinfo", "tmpfs", 0, NULL) < 0) {
+        return false;
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        FILE *file = fopen(name_of("/proc/self/fdinfo/%u", i), "we");
+        CHECK(file && fprintf(file, "flags:\t02004000\n") > 0);
+        fclose(file);
+    }
+    return true;
+}
+
+static int be_blind(void *unused)
+{
+    (void)unused;
+    if (!hide_watches()) {
+        return 0;
+    }
+    CHECK_IS(loop_run_with(&(struct loop_options){.log = on_log}, watch_blindly, NULL), 0);
+    return blind.ends == 1 && blind.end == -ECANCELED ? 0 : 1;
+}
+
+TEST(fs_watches_stay_in_an_overflow_where_proc_does_not_list_them)
+{
+    const char *directory = enter_directory();
+
+    CHECK_CHILD(be_blind, NULL);
+    leave_directory(directory);
 }
 
 LOOP_TEST(fs_watch_at_the_limit_of_descriptors)
