@@ -429,7 +429,8 @@ int loop_sim_option_get(struct loop_sim_socket *socket, int level, int name, voi
     if ((int)*length < 0) {
         return -EINVAL;
     }
-    int result = level == SOL_SOCKET ? get_special(socket, name, value, length) : 1;
+    int result = level == SOL_SOCKET ? get_special(socket, name, value, length)
+                                     : loop_sim_group_get(socket, level, name, value, length);
     if (result != 1) {
         return result;
     }

@@ -237,6 +237,29 @@ static int change_of_source(struct loop_sim_socket *socket, int family, bool joi
     return is_good ? change(socket, &request) : -EADDRNOTAVAIL;
 }
 
+/* Answers whether a membership by an interface is one of any source. Lists no sources. */
+static int get_filter(const struct loop_sim_socket *socket, int family, void *value, socklen_t *length)
+{
+    struct group_filter asked;
+    struct in6_addr group;
+    if (*length < GROUP_FILTER_SIZE(0)) {
+        return -EINVAL;
+    }
+    memcpy(&asked, value, GROUP_FILTER_SIZE(0));
+    if (!copy_address(&asked.gf_group, family, &group)) {
+        return -EINVAL;
+    }
+    const struct loop_sim_member *member = asked.gf_interface ? find(socket, &group, (int)asked.gf_interface) : NULL;
+    if (!member) {
+        return -EADDRNOTAVAIL;
+    }
+    asked.gf_fmode = member->is_any ? MCAST_EXCLUDE : MCAST_INCLUDE;
+    asked.gf_numsrc = member->n_sources;
+    memcpy(value, &asked, GROUP_FILTER_SIZE(0));
+    *length = GROUP_FILTER_SIZE(0);
+    return 0;
+}
+
 /* The older options, of IPv4: a group, and the address or number of an interface. */
 static int change_of_ipv4(struct loop_sim_socket *socket, bool joins, const void *value, socklen_t length)
 {
@@ -290,10 +313,24 @@ static int set_interface(struct loop_sim_socket *socket, int family, const void 
     return 0;
 }
 
-int loop_sim_group_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length)
+/* Returns the family of an option of groups that the socket has; AF_UNSPEC: none. */
+static int family_of(const struct loop_sim_socket *socket, int level)
 {
     int family = level == IPPROTO_IP ? AF_INET : level == IPPROTO_IPV6 ? AF_INET6 : AF_UNSPEC;
-    if (socket->family == AF_UNIX || family == AF_UNSPEC || (family == AF_INET6 && socket->family == AF_INET)) {
+    bool has_it = socket->family != AF_UNIX && (family == AF_INET || socket->family == AF_INET6);
+    return has_it ? family : AF_UNSPEC;
+}
+
+int loop_sim_group_get(const struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length)
+{
+    int family = family_of(socket, level);
+    return family != AF_UNSPEC && name == MCAST_MSFILTER ? get_filter(socket, family, value, length) : 1;
+}
+
+int loop_sim_group_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length)
+{
+    int family = family_of(socket, level);
+    if (family == AF_UNSPEC) {
         return 1;
     }
     if (name == (family == AF_INET ? IP_MULTICAST_IF : IPV6_MULTICAST_IF)) {

@@ -10,6 +10,9 @@
 /* Sets an option of groups. Returns 0 or a negative errno; 1 for an option that is none of groups. */
 int loop_sim_group_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length);
 
+/* Gets one. Returns as loop_sim_group_set does. */
+int loop_sim_group_get(const struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length);
+
 /* Stores an address of an interface. Returns false when it has none of the family. */
 bool loop_sim_group_address(const struct loop_sim_node *node, int interface, bool is_ipv4, struct in6_addr *address);
 
