@@ -37,24 +37,30 @@ static int check(const struct loop_datagram_socket *socket, const struct loop_ad
     return is_good ? 0 : -EINVAL;
 }
 
+/* Returns the level of the options of the socket's family. */
+static int level_of(const struct loop_datagram_socket *socket)
+{
+    return socket->local.u.any.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
+}
+
 /* Calls setsockopt(2) with an option of the socket's family. Returns 0 or -errno. */
 static int set(struct loop_datagram_socket *socket, int option, const void *value, size_t size)
 {
-    int level = socket->local.u.any.sa_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
     int number = loop_fd_use(socket->fd);
 
     if (number < 0) {
         return number;
     }
-    int error = loop_kernel_setsockopt(number, level, option, value, (socklen_t)size) < 0 ? -errno : 0;
+    int error = loop_kernel_setsockopt(number, level_of(socket), option, value, (socklen_t)size) < 0 ? -errno : 0;
     loop_fd_unuse(socket->fd);
     return error;
 }
 
 /* ---- memberships of any source ---- */
 
-/* The socket keeps them in mind, because the kernel has no error for a source of such a group: a join would narrow the
- * membership to that source, and a leave, although it fails, to no source at all. In the scope's memory. */
+/* The kernel has no error for a source of such a group: a join would narrow the membership to that source, and a leave,
+ * although it fails, to no source at all. Whether a membership is one of any source the kernel says for an interface.
+ * The socket stores them for calls that leave the interface to the kernel. In the scope's memory. */
 struct loop_datagram_membership {
     struct loop_datagram_membership *next;
     struct loop_address group;
@@ -85,6 +91,20 @@ static struct loop_datagram_membership **find(struct loop_datagram_socket *socke
         }
     }
     return similar ? similar : at;
+}
+
+/* Returns whether the socket, which is open, is a member of the group for any source. */
+static bool is_for_any(struct loop_datagram_socket *socket, const struct loop_address *group, unsigned interface)
+{
+    struct group_filter filter = {.gf_interface = interface};
+    socklen_t size = GROUP_FILTER_SIZE(0);
+
+    if (interface == 0) {
+        return *find(socket, group, interface);
+    }
+    memcpy(&filter.gf_group, &group->u, group->length);
+    int error = loop_kernel_getsockopt(loop_fd_peek(socket->fd), level_of(socket), MCAST_MSFILTER, &filter, &size);
+    return error == 0 && filter.gf_fmode == MCAST_EXCLUDE;
 }
 
 static void push(struct loop_datagram_membership **list, struct loop_datagram_membership *membership)
@@ -164,7 +184,7 @@ static int change(struct loop_datagram_socket *socket, const struct loop_address
     if (!source) {
         return change_any(socket, group, interface, joins);
     }
-    bool has_any = loop_fd_is_open(socket->fd) && *find(socket, group, interface);
+    bool has_any = loop_fd_is_open(socket->fd) && is_for_any(socket, group, interface);
     return has_any ? -EADDRNOTAVAIL : change_source(socket, group, source, interface, joins);
 }
 
