@@ -136,10 +136,10 @@ static bool put_behind(struct loop *loop, const struct loop_job *job, int64_t n)
     return n <= 0 || loop_unread_put_behind(loop, fd, job->u.read.iov_base, (size_t)n);
 }
 
-/* Whether the job is to be tried by a call: nothing was received for it, or it gets what was given back first. */
-static bool is_to_be_tried(struct loop *loop, const struct loop_job *job, int64_t n)
+/* Whether the backend has nothing for the job: it received nothing, or what was given back comes first. */
+static bool is_left_empty(struct loop *loop, const struct loop_job *job, int64_t n)
 {
-    return n == -EAGAIN || n == -ECANCELED ? !job->is_cancelled : put_behind(loop, job, n);
+    return n == -EAGAIN || n == -ECANCELED || put_behind(loop, job, n);
 }
 
 /* Notes that the backend has read `n` bytes. If they fill the buffer there may be more: a call need not find that out
@@ -154,18 +154,20 @@ static void note_read(struct loop_fd *fd, size_t n, size_t asked)
     }
 }
 
-/* Goes on after the backend has received for the job, or has not. */
+/* Goes on after the backend has received for the job, or has not. Without anything the job is tried by a call. One that
+ * was cancelled ends instead: what it would get may be taken before, and no second cancel comes. */
 static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
 {
     struct loop_fd *fd = job->fd;
     job->where = LOOP_AT_OWNER; /* so that what is given back does not recall it from the backend */
     fd->uses++;                 /* the read may be the last use */
     loop_ready_end_read(fd);
-    bool is_tried = is_to_be_tried(loop, job, n);
-    if (n > 0 && !is_tried) {
+    bool is_empty = is_left_empty(loop, job, n);
+    if (n > 0 && !is_empty) {
         note_read(fd, (size_t)n, job->u.read.iov_len);
     }
-    if (is_tried || !take(job, n)) {
+    bool is_tried = is_empty && !job->is_cancelled;
+    if (is_tried || !take(job, is_empty ? -ECANCELED : n)) {
         job->where = LOOP_AT_WAIT;
         loop_line_push_front(&fd->readers, &job->link);
     } else {

@@ -148,6 +148,54 @@ LOOP_TEST_WITH(p17_bytes_given_back_come_before_an_end_that_the_ring_reads, COMP
     END;
 }
 
+static loop_job cancelled_read;
+static bool has_taken;
+
+static void give_back_and_cancel(void *env, int64_t result)
+{
+    give_back(NULL, result);
+    (void)loop_cancel(((struct loop_env *)env)->loop, cancelled_read);
+}
+
+static void take_all(void *unused, int64_t result)
+{
+    char bytes[8];
+    (void)unused;
+    CHECK_IS(result, 1);
+    has_taken = loop_fd_take_unread(given.flow->fd, bytes, sizeof bytes) > 0;
+    script_poke();
+}
+
+/* What the ring has read for a cancelled job is put behind bytes that were given back, and taken with them. */
+LOOP_TEST_WITH(p01_a_cancelled_read_ends_where_its_bytes_are_taken, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2];
+    static char triggers[2];
+
+    BEGIN;
+    memset(&given, 0, sizeof given);
+    has_taken = false;
+    for (int i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    given.flow = flows[1];
+    START(loop_read(&flows[0]->source, &triggers[0], 1, give_back_and_cancel, env));
+    cancelled_read = START(loop_read(&flows[1]->source, given.bytes, sizeof given.bytes, ONCE(&given.read)));
+    START(loop_read(&flows[2]->source, &triggers[1], 1, take_all, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "!", 1, 0), 1);
+    CHECK_IS(send(pairs[1][1], "cd", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(given.read.count && has_taken);
+    ONCE_IS(given.read, -ECANCELED);
+    for (int i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    END;
+}
+
 static struct loop_flow *resumed_flow;
 static struct once resumed_reads[2];
 static char resumed_bytes[4];
