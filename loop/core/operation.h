@@ -153,8 +153,7 @@ struct loop_receive_args {
     struct loop_buffers *buffers;
     bool is_family_known;
     bool is_unix;
-    bool has_ended; /* only the end of input is left: the operation was cancelled, and ends with `end` */
-    int32_t end;
+    bool is_recalled; /* the peer has hung up: the operation was cancelled, to be started again */
 };
 
 /* openat2. The path is in `extra` as a struct loop_open_request. */

@@ -198,8 +198,7 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
 
 /* ---- completions ---- */
 
-/* Whether the peer has hung up, as poll(2) knows it: a recv(2) that looks would take the error of a reset away. */
-static bool has_hung_up(const struct loop_fd *fd)
+bool loop_uring_has_hung_up(const struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLRDHUP};
     return loop_kernel_poll(&entry, 1, 0) > 0;
@@ -210,7 +209,7 @@ static bool has_hung_up(const struct loop_fd *fd)
 static void look_for_lost_end(struct loop_uring *uring, struct loop_fd *fd)
 {
     if (fd->is_receiving && fd->is_unix && fd->doubts & LOOP_DOUBT_ALWAYS && fd->state == LOOP_FD_OPEN &&
-        has_hung_up(fd)) {
+        loop_uring_has_hung_up(fd)) {
         stop(uring, fd);
     }
 }

@@ -14,6 +14,10 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
 /* Handles a completion of a receive. */
 void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags);
 
+/* Returns whether the peer of a socket has hung up, as poll(2) knows it: a recv(2) that looks would take the error of a
+ * reset away. */
+bool loop_uring_has_hung_up(const struct loop_fd *fd);
+
 /* Called after each event of a poll of the descriptor with that id, where the ring receives or may receive: goes over
  * to receiving, or ends a receive whose end would be lost. */
 void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_uring_watch_kind kind);

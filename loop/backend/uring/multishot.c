@@ -3,6 +3,7 @@
  * Jobs that complete many times: accept_multishot and recv_multishot.
  */
 #include <loop/backend/uring/buffers.h>
+#include <loop/backend/uring/completions.h>
 #include <loop/backend/uring/line.h>
 #include <loop/backend/uring/multishot.h>
 #include <loop/backend/uring/order.h>
@@ -31,18 +32,16 @@ static bool is_unix(struct loop_job *job)
     return args->is_unix;
 }
 
-/* Cancels a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
- * Unix socket has nothing queued. If the peer hung up before that, no edge follows. */
+/* Recalls a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
+ * Unix socket has nothing queued. If the peer hung up before that, no edge follows. A receive that is started again
+ * finds the end, or the error that the kernel reports once. */
 static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
 {
-    char byte;
-    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.has_ended || !is_unix(job)) {
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.is_recalled || !is_unix(job)) {
         return;
     }
-    ssize_t n = loop_kernel_recv(job->fd->number, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN)) {
-        job->u.args.receive.has_ended = true;
-        job->u.args.receive.end = n < 0 ? -errno : 0; /* the kernel reports an error once */
+    if (loop_uring_has_hung_up(job->fd)) {
+        job->u.args.receive.is_recalled = true;
         loop_uring_cancel(uring, job);
     }
 }
@@ -95,17 +94,6 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
     return loop_direct_buffers_init(uring->loop, job->u.args.receive.buffers);
 }
 
-/* Converts the result of a last completion into that of the system call. -EBADFD: the descriptor cannot be polled, so
- * it is not a socket. */
-static int32_t as_of_system_call(const struct loop_job *job, int32_t result)
-{
-    bool is_end = result == -ECANCELED || result == 0;
-    if (is_end && loop_op_table[job->op].gets_buffers && job->u.args.receive.has_ended) {
-        return job->u.args.receive.end;
-    }
-    return result == -EBADFD ? -ENOTSOCK : result;
-}
-
 /* Whether the receive has unread bytes to deliver first: it was called back for them, or has just come to the end. It
  * continues by readiness, and returns to the ring after them. */
 static bool has_bytes_first(const struct loop_job *job, int32_t result)
@@ -113,12 +101,26 @@ static bool has_bytes_first(const struct loop_job *job, int32_t result)
     return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
 }
 
-/* Ends the job, or continues it by system calls. */
-static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result)
+/* Notes that the operation has ended. Returns whether look_for_lost_end has recalled it. */
+static bool end_recall(struct loop_job *job)
 {
-    result = as_of_system_call(job, loop_uring_without_internals(result));
+    bool was_recalled = loop_op_table[job->op].gets_buffers && job->u.args.receive.is_recalled;
+    if (was_recalled) {
+        job->u.args.receive.is_recalled = false;
+    }
+    return was_recalled;
+}
+
+/* Ends the job, or continues it. -EBADFD: the descriptor cannot be polled, so it is not a socket. */
+static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result, bool was_recalled)
+{
+    result = result == -EBADFD ? -ENOTSOCK : loop_uring_without_internals(result);
     if (has_bytes_first(job, result)) {
         loop_uring_go_on_elsewhere(uring->loop, job);
+        return;
+    }
+    if (was_recalled && result == -ECANCELED && !job->is_cancelled) {
+        loop_uring_place(uring, job);
         return;
     }
     loop_uring_drop_turn(uring->loop, job);
@@ -146,11 +148,12 @@ void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, 
         return;
     }
     loop_uring_leave(uring, job);
+    bool was_recalled = end_recall(job);
     if (has_data && job->is_cancelled) {
         loop_uring_drop_turn(uring->loop, job);
     }
     if (!has_data) {
-        end_multishot(uring, job, result);
+        end_multishot(uring, job, result, was_recalled);
     } else if (job->is_cancelled) {
         loop_job_backend_done(uring->loop, job, -ECANCELED);
     } else {

@@ -374,6 +374,32 @@ LOOP_TEST(recv_multishot_of_a_reset_connection)
     END;
 }
 
+LOOP_TEST(p17_a_multishot_recv_without_buffers_does_not_swallow_a_reset)
+{
+    static struct loop_fd *fd;
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    fd = adopt(env->scope, fds[0]);
+    received.buffers = loop_buffers_create(env->scope, 1, 64);
+    received.keeps = true;
+    CHECK_IS(write(fds[0], "unread", 6), 6);
+    START(receive(env->scope, fd));
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(write(fds[1], "one", 3), 3);
+    close(fds[1]);
+    WAIT_UNTIL(received.ends);
+    if (received.end == -ENOBUFS) {
+        CHECK_IS(loop_buffers_recycle(received.buffers, received.kept[0]), 0);
+        START(receive(env->scope, fd));
+        WAIT_UNTIL(received.ends);
+    }
+    CHECK_IS(received.length, 3);
+    CHECK_IS(received.end, -ECONNRESET);
+    END;
+}
+
 #if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
 
 /* The reset comes before the turn ends that submits the receive. */
