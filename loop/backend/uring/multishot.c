@@ -13,6 +13,7 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
+#include <loop/core/unread.h>
 #include <loop/kernel/socket.h>
 #include <loop/syscall/buffers.h>
 
@@ -94,11 +95,18 @@ static int take_group_back(struct loop_uring *uring, const struct loop_job *job)
     return loop_direct_buffers_init(uring->loop, job->u.args.receive.buffers);
 }
 
-/* Whether the receive has unread bytes to deliver first: it was called back for them, or has just come to the end. It
- * continues by readiness, and returns to the ring after them. */
-static bool has_bytes_first(const struct loop_job *job, int32_t result)
+/* Whether the receive has unread bytes to deliver first: it was called back for them, or has just come to the end or to
+ * an error of the socket, which is kept behind them. It continues by readiness, and returns to the ring after them. */
+static bool has_bytes_first(struct loop *loop, struct loop_job *job, int32_t result)
 {
-    return (result == -ECANCELED || result == 0) && !job->is_cancelled && loop_fd_has_unread(job->fd);
+    if (job->is_cancelled || !loop_fd_has_unread(job->fd) || result == -ENOBUFS || loop_uring_is_refusal(result)) {
+        return false;
+    }
+    job->where = LOOP_AT_OWNER; /* so that the error does not recall it from the ring */
+    if (result < 0 && result != -ECANCELED) {
+        loop_unread_keep_error(loop, job->fd, result);
+    }
+    return true;
 }
 
 /* Notes that the operation has ended. Returns whether look_for_lost_end has recalled it. */
@@ -115,7 +123,7 @@ static bool end_recall(struct loop_job *job)
 static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_t result, bool was_recalled)
 {
     result = result == -EBADFD ? -ENOTSOCK : loop_uring_without_internals(result);
-    if (has_bytes_first(job, result)) {
+    if (has_bytes_first(uring->loop, job, result)) {
         loop_uring_go_on_elsewhere(uring->loop, job);
         return;
     }

@@ -374,6 +374,72 @@ LOOP_TEST(recv_multishot_of_a_reset_connection)
     END;
 }
 
+static struct loop_fd *reset_fd;
+
+static void give_back_first(void *unused, int64_t result, void *data)
+{
+    if (data && received.pieces == 0) {
+        CHECK_IS(loop_fd_unread(reset_fd, "ab", 2), 0);
+    }
+    on_received(unused, result, data);
+}
+
+/* In the second row the peer has left bytes unread, and its close is a reset. The kernel reports that once. */
+LOOP_TEST_ROWS(p17_bytes_given_back_to_a_multishot_recv_come_before_the_end, 2)
+{
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    reset_fd = adopt(env->scope, fds[0]);
+    received.buffers = loop_buffers_create(env->scope, 4, 64);
+    START(loop_op_recv_multishot(NULL, reset_fd, received.buffers, give_back_first, NULL));
+    AWAIT(turns(env->scope, 2, GO));
+    if (script.row == 1) {
+        CHECK_IS(write(fds[0], "unread", 6), 6);
+    }
+    CHECK_IS(write(fds[1], "x", 1), 1);
+    close(fds[1]);
+    WAIT_UNTIL(received.ends);
+    CHECK_IS(received.length, 3);
+    CHECK(memcmp(received.bytes, "xab", 3) == 0);
+    CHECK_IS(received.end, script.row == 1 ? -ECONNRESET : 0);
+    END;
+}
+
+static void give_back(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 1);
+    CHECK_IS(loop_fd_unread(reset_fd, "ab", 2), 0);
+}
+
+/* The bytes are given back after the kernel has reported the error, and before the loop has heard it. */
+LOOP_TEST(p17_bytes_given_back_to_a_multishot_recv_come_before_an_error_that_is_due)
+{
+    static struct loop_flow *trigger;
+    static int pairs[2][2];
+    static char byte;
+
+    BEGIN;
+    make_pair(pairs[0]);
+    make_pair(pairs[1]);
+    trigger = flow_of(env->scope, pairs[0][0]);
+    reset_fd = adopt(env->scope, pairs[1][0]);
+    received.buffers = loop_buffers_create(env->scope, 4, 64);
+    START(loop_read(&trigger->source, &byte, 1, give_back, NULL));
+    START(receive(env->scope, reset_fd));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(write(pairs[1][0], "unread", 6), 6);
+    CHECK_IS(write(pairs[0][1], "!", 1), 1);
+    close(pairs[1][1]);
+    WAIT_UNTIL(received.ends);
+    CHECK_IS(received.length, 2);
+    CHECK_IS(received.end, -ECONNRESET);
+    close(pairs[0][1]);
+    END;
+}
+
 LOOP_TEST(p17_a_multishot_recv_without_buffers_does_not_swallow_a_reset)
 {
     static struct loop_fd *fd;
