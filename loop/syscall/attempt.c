@@ -363,17 +363,22 @@ static bool is_pipe(const struct loop_fd *fd)
 static int64_t splice_block(const struct loop_job *job)
 {
     const struct loop_op_args *args = &job->u.args;
-    const struct loop_block *block = args->extra;
-    const char *data = (const char *)block->bytes + block->at;
-    size_t len = loop_hard_length(block->end - block->at);
-    int to = args->second->number;
-    return outcome(args->splice.to_offset == LOOP_CURRENT ? loop_kernel_write(to, data, len)
-                                                          : loop_kernel_pwrite(to, data, len, args->splice.to_offset));
+    struct loop_block *block = args->extra;
+    struct iovec iov = {(char *)block->bytes + block->at, loop_hard_length(block->end - block->at)};
+    return write_blocking(args->second->number, &iov, 1, args->splice.to_offset);
+}
+
+/* Waits on a thread until a terminal that has no room has some; see write_blocking. False where it has, or the file is
+ * no terminal. */
+static bool outlast_full_terminal(int number)
+{
+    struct pollfd entry = {.fd = number, .events = POLLOUT};
+    return loop_kernel_isatty(number) && loop_kernel_poll(&entry, 1, 0) == 0 && loop_kernel_poll(&entry, 1, -1) > 0;
 }
 
 /* Splices. SPLICE_F_NONBLOCK applies to the pipe only; the other end follows its own O_NONBLOCK. A borrowed one may be
  * blocking, so it gets only as many bytes as it has room for when it polls writable. On a thread the other end is a
- * file. */
+ * file, or a terminal, whose -EAGAIN is not that of an empty pipe. */
 static int64_t try_splice(struct loop_job *job, bool may_block)
 {
     struct loop_op_args *args = &job->u.args;
@@ -386,8 +391,13 @@ static int64_t try_splice(struct loop_job *job, bool may_block)
     if (!may_block && to->is_borrowed && !is_pipe(to) && len > PIPE_BUF) {
         len = PIPE_BUF;
     }
-    return outcome(loop_kernel_splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
-                                      to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
+    int64_t result;
+    do {
+        result =
+            outcome(loop_kernel_splice(job->fd->number, from_offset == LOOP_CURRENT ? NULL : &from_offset, to->number,
+                                       to_offset == LOOP_CURRENT ? NULL : &to_offset, len, SPLICE_F_NONBLOCK));
+    } while (may_block && result == -EAGAIN && outlast_full_terminal(to->number));
+    return result;
 }
 
 /* Calls openat2(2), or openat(2) where a kernel or a filter has no openat2 and no resolve flags are asked for. */

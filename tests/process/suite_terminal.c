@@ -88,18 +88,24 @@ static struct {
     size_t read_len;
 } full;
 
-/* Makes a terminal, and an object of one side of it. Another program has made that one nonblocking, where `is_shared`
- * says so. */
-static void make_full(struct loop_scope *scope, int side, bool is_shared)
+/* Makes a terminal that passes all bytes on as they are. */
+static void open_raw(void)
 {
     struct termios raw;
 
     memset(&full, 0, sizeof full);
-    fill_pattern(full.bytes, sizeof full.bytes, 9);
     CHECK_IS(openpty(&full.ends[0], &full.ends[1], NULL, NULL, NULL), 0);
     CHECK_IS(tcgetattr(full.ends[1], &raw), 0);
     cfmakeraw(&raw);
     CHECK_IS(tcsetattr(full.ends[1], TCSANOW, &raw), 0);
+}
+
+/* Makes a terminal, and an object of one side of it. Another program has made that one nonblocking, where `is_shared`
+ * says so. */
+static void make_full(struct loop_scope *scope, int side, bool is_shared)
+{
+    open_raw();
+    fill_pattern(full.bytes, sizeof full.bytes, 9);
     CHECK_IS(fcntl(full.ends[!side], F_SETFL, O_RDWR | O_NONBLOCK), 0);
     if (is_shared) {
         CHECK_IS(fcntl(full.ends[side], F_SETFL, O_RDWR | O_NONBLOCK), 0);
@@ -160,6 +166,46 @@ LOOP_TEST_ROWS(p05_a_cancelled_write_to_a_terminal_tells_what_has_gone, 4)
     }
     ONCE_IS(full.written, full.read_len);
     CHECK(is_pattern(full.read, full.read_len, 9));
+    close_full();
+    END;
+}
+
+/* In the second row the bytes are unread ones. A thread of the pool waits for the terminal, which another program has
+ * made nonblocking and stopped. */
+LOOP_TEST_ROWS(p18_a_splice_waits_for_a_stopped_terminal, 2)
+{
+    enum { ROUNDS = 20 };
+    static struct loop_stats before, after;
+    static struct loop_fd *from;
+    static struct once spliced;
+    static unsigned round;
+    static int fds[2];
+
+    BEGIN;
+    open_raw();
+    CHECK_IS(fcntl(full.ends[1], F_SETFL, O_RDWR | O_NONBLOCK), 0);
+    CHECK_IS(tcflow(full.ends[1], TCOOFF), 0);
+    full.fd = loop_fd_borrow(env->scope, full.ends[1]);
+    make_pipe(fds);
+    from = adopt(env->scope, fds[0]);
+    if (script.row == 0) {
+        CHECK_IS(write(fds[1], "bytes", 5), 5);
+    } else {
+        CHECK_IS(loop_fd_unread(from, "bytes", 5), 0);
+    }
+    START(loop_op_splice(NULL, from, LOOP_CURRENT, full.fd, LOOP_CURRENT, 5, ONCE(&spliced)));
+    AWAIT(turns(env->scope, 3, GO));
+    loop_get_stats(env->loop, &before);
+    for (round = 0; round < ROUNDS; round++) {
+        AWAIT(loop_sleep(env->scope, LOOP_MILLISECOND, GO));
+    }
+    loop_get_stats(env->loop, &after);
+    CHECK(after.turns - before.turns <= 4 * ROUNDS);
+    CHECK_IS(spliced.count, 0);
+    CHECK_IS(tcflow(full.ends[1], TCOON), 0);
+    WAIT_UNTIL(spliced.count);
+    CHECK(spliced.result == 5 || is_hard("short"));
+    close(fds[1]);
     close_full();
     END;
 }
