@@ -159,13 +159,14 @@ LOOP_API loop_job loop_descriptor_wait(struct loop_scope *scope, int64_t timeout
  * -EBADF for a closed descriptor. */
 LOOP_API loop_job loop_op_poll_multishot(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
-/* Sends bytes together with descriptors (SCM_RIGHTS) by a socket, in the order of the writes to its sink. The job keeps
- * the `n_fds` descriptors open until it ends; `fds` is not used after the call. `data` belongs to the job until the
- * continuation is resumed. The job belongs to the scope of `fd`. Resumes with the number of bytes that have left;
- * -EINVAL without bytes or descriptors, or for more than 32 descriptors; -ENOBUFS when the queue of the sink is full;
- * -EBADF when `fd` or one of the descriptors is closed, or one is NULL; -ENOTSOCK; -ECANCELED, then nothing was sent;
- * or an errno of sendmsg(2). On a stream of bytes the writes behind a failed job end with the same error, and so do
- * those that are started before its continuation is resumed. */
+/* Sends all `len` bytes by a socket, after all earlier writes to its sink, and `n_fds` descriptors with the first of
+ * them (SCM_RIGHTS). The job keeps the descriptors open until these bytes have left; `fds` is not used after the call.
+ * `data` belongs to the job until the continuation is resumed. The job belongs to the scope of `fd`. It is a write to
+ * the sink: it has the results of loop_write, also where it fails or is cancelled after some bytes; its bytes count in
+ * the queue; and the writes behind it end as they do behind a write. On a packet or datagram socket it is one message.
+ *
+ * Also ends with -EINVAL without bytes or descriptors, or for more than 32 descriptors; -EBADF when `fd` or one of the
+ * descriptors is closed, or one is NULL; -ENOTSOCK; or an errno of sendmsg(2). */
 LOOP_API loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, struct loop_fd *const *fds,
                                    size_t n_fds, loop_fn *fn, void *arg);
 

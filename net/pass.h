@@ -18,8 +18,9 @@ extern "C" {
 /* Sends bytes together with `n_fds` descriptors, which stay open until then: the other end gets copies, as of dup(2).
  * `data` belongs to the job until the continuation is resumed; `fds` is not used after the call.
  *
- * The message leaves in the order of the calls, between the writes to the flow that were started before and after. Only
- * the first read that returns bytes of the message gets the descriptors, and only if it is loop_receive_fds.
+ * The message is a write to the flow's sink: it leaves between the writes that were started before and after it, and
+ * its bytes count in the queue. Only the first read that returns bytes of the message gets the descriptors, and only if
+ * it is loop_receive_fds.
  *
  * Resumes with `len`; -EINVAL without bytes, without descriptors, or for more than LOOP_PASS_MAX_FDS; -EMSGSIZE for
  * more than LOOP_PASS_MAX_BYTES; -EBADF when one of the descriptors or the flow is closed, or the flow has no single

@@ -72,13 +72,13 @@ static void cancel_write(struct loop *loop, struct loop_job *job)
 static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job);
 static void lose_write(struct loop *loop, struct loop_job *job, int64_t error);
 static void write_sent(struct loop *loop, struct loop_job *job, int64_t result);
-static const struct loop_job_kind write_kind = {.name = "write",
-                                                .cancel = cancel_write,
-                                                .attempt = attempt_write,
-                                                .transferred = write_sent,
-                                                .lose = lose_write,
-                                                .size = LOOP_JOB_LARGE,
-                                                .is_written_whole = true};
+const struct loop_job_kind loop_fd_write_kind = {.name = "write",
+                                                 .cancel = cancel_write,
+                                                 .attempt = attempt_write,
+                                                 .transferred = write_sent,
+                                                 .lose = lose_write,
+                                                 .size = LOOP_JOB_LARGE,
+                                                 .is_written_whole = true};
 
 /* Gathers the first writes of the queue for one call, and returns the count of vectors. On a packet socket each call
  * sends a packet, which is one write. */
@@ -92,7 +92,7 @@ static int gather(const struct loop_fd *fd, struct iovec *iov)
     for (struct loop_list *node = loop_line_first(&fd->writers); node && n < LOOP_GATHER_MAX;
          node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind != &write_kind) {
+        if (job->kind != &loop_fd_write_kind) {
             break;
         }
         n = loop_write_gather(&job->u.write, iov, n);
@@ -137,7 +137,7 @@ static void distribute(struct loop *loop, struct loop_fd *fd, size_t n)
     struct loop_list *node;
     while ((node = loop_line_first(&fd->writers))) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind != &write_kind) {
+        if (job->kind != &loop_fd_write_kind) {
             break;
         }
         size_t left = job->u.write.total - job->u.write.done;
@@ -157,7 +157,7 @@ static void make_room_behind(struct loop *loop, struct loop_fd *fd)
     for (struct loop_list *node = loop_line_first(&fd->writers); node && loop_region_is_scarce(&loop->region);
          node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->kind == &write_kind) {
+        if (job->kind == &loop_fd_write_kind) {
             loop_write_make_room(loop, &job->u.write);
         }
     }
@@ -231,7 +231,7 @@ static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one
     }
     for (struct loop_list *node = loop_line_next(&job->link); node; node = loop_line_next(node)) {
         struct loop_job *other = LOOP_CONTAINER(node, struct loop_job, link);
-        if (other->kind != &write_kind) {
+        if (other->kind != &loop_fd_write_kind) {
             break;
         }
         other->where = LOOP_AT_RING; /* some may not be, but none is cancelled meanwhile */
@@ -257,7 +257,7 @@ static void end_cancelled(struct loop *loop, struct loop_fd *fd)
     for (struct loop_list *node = loop_line_first(&fd->writers); node; node = next) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
         next = loop_line_next(node);
-        if (job->kind == &write_kind && job->is_cancelled) {
+        if (job->kind == &loop_fd_write_kind && job->is_cancelled) {
             cancel_write(loop, job);
         }
     }
@@ -299,8 +299,7 @@ static void write_sent(struct loop *loop, struct loop_job *job, int64_t result)
     loop_fd_drop_use(fd);
 }
 
-/* Goes on after a system call for the first writes of the queue, which has returned `n`. */
-static enum loop_attempt written(struct loop *loop, struct loop_fd *fd, int64_t n)
+enum loop_attempt loop_fd_written(struct loop *loop, struct loop_fd *fd, int64_t n)
 {
     if (n >= 0) {
         distribute(loop, fd, (size_t)n);
@@ -320,14 +319,14 @@ __attribute__((noinline)) static enum loop_attempt write_several(struct loop *lo
     struct loop_fd *fd = job->fd;
     struct loop_write_state *write = &job->u.write;
     bool is_one = is_single(job);
-    bool is_before_end = !is_one && loop_fd_shutdown_follows(fd, &write_kind);
+    bool is_before_end = !is_one && loop_fd_shutdown_follows(fd, &loop_fd_write_kind);
     bool has_more = (is_before_end || (!is_one && precede_file(fd))) && loop_io_sends_in_the_end(fd);
     if (loop->prefers_completions && !has_more && send_by_backend(loop, job, is_one)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n =
         is_one ? loop_io_write_one(fd, next_byte(write), write->total - write->done) : write_queue(fd, has_more);
-    enum loop_attempt attempt = written(loop, fd, n);
+    enum loop_attempt attempt = loop_fd_written(loop, fd, n);
     struct loop_list *next = is_before_end ? loop_line_first(&fd->writers) : NULL;
     struct loop_job *end = next ? LOOP_CONTAINER(next, struct loop_job, link) : NULL;
     if (end && end->kind == &loop_fd_shutdown_kind) {
@@ -342,7 +341,7 @@ __attribute__((noinline)) static enum loop_attempt sent_less(struct loop *loop, 
     if (n < 0 && errno == EINTR) {
         return write_several(loop, job);
     }
-    return written(loop, job->fd, loop_io_note_write(job->fd, n));
+    return loop_fd_written(loop, job->fd, loop_io_note_write(job->fd, n));
 }
 
 /* Makes one system call for a single write, where that suffices: nearly all writes are sent so. */
@@ -448,7 +447,8 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     if (loop_fd_is_full(fd)) {
         return loop_fd_refuse_write(fd, fn, arg);
     }
-    struct loop_job *job = loop_job_start(fd->scope, fd, is_file ? &loop_file_write_kind : &write_kind, fn, arg, &id);
+    struct loop_job *job =
+        loop_job_start(fd->scope, fd, is_file ? &loop_file_write_kind : &loop_fd_write_kind, fn, arg, &id);
     *took_chunk = job != NULL;
     if (!job) {
         return id;
@@ -485,7 +485,8 @@ static inline bool is_plain(const struct loop_fd *fd)
 {
     assert(!fd->is_byte_stream || fd->write_by != LOOP_IO_BLOCKING);
     return fd->hindrances == 0 && fd->is_byte_stream && fd->ready & POLLOUT &&
-           fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes && loop_job_is_ready(fd->scope, &write_kind);
+           fd->queued_bytes < fd->scope->loop->options.sink_limit_bytes &&
+           loop_job_is_ready(fd->scope, &loop_fd_write_kind);
 }
 
 /* Fills in the state of a write of one buffer: all but what only others use. */
@@ -512,7 +513,7 @@ loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, l
         return write_rarely(fd, buf, len, fn, arg);
     }
     struct loop *loop = fd->scope->loop;
-    struct loop_job *job = loop_job_start_ready(fd, &write_kind, fn, arg);
+    struct loop_job *job = loop_job_start_ready(fd, &loop_fd_write_kind, fn, arg);
     fill_in(&job->u.write, buf, len);
     fd->queued_bytes += len;
     if (!loop_line_is_empty(&fd->writers)) {

@@ -14,6 +14,9 @@
 extern const struct loop_source_ops loop_fd_source;
 extern const struct loop_sink_ops loop_fd_sink;
 
+/* The kind of a write, whose state is u.write, to a descriptor that can be polled. */
+extern const struct loop_job_kind loop_fd_write_kind;
+
 /* Reads once, or, `is_exact`, until the buffer is full. The bytes of reads that wait at the same time don't mix.
  * Results as loop_read and loop_read_exact. */
 loop_job loop_fd_read(struct loop_fd *fd, struct iovec buffer, bool is_exact, loop_fn *fn, void *arg);
@@ -28,6 +31,10 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
 
 /* Queues a write of one buffer. Results as loop_write. */
 loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg);
+
+/* Goes on after a system call for the first writes of the queue, which are of loop_fd_write_kind, and which has
+ * returned `n`: the count, -EAGAIN or -errno. Returns the outcome of the try. */
+enum loop_attempt loop_fd_written(struct loop *loop, struct loop_fd *fd, int64_t n);
 
 /* Queues a write of one vector, and of the chunk that it is in or NULL. Sets `*took_chunk` as loop_fd_write does. */
 loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * Bytes with descriptors, in the order of the writes. The job waits in fd->writers among them, and makes one system
- * call.
+ * Bytes with descriptors, in the order of the writes. The job waits in fd->writers among them until one system call has
+ * sent the descriptors with the first of the bytes. From then on it is a write, of what is left.
  */
 #include <loop/core/dispatch.h>
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
-#include <loop/core/loop.h>
 #include <loop/core/ready.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/write_state.h>
-#include <loop/ground/list.h>
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
 #include <loop/low_level.h>
@@ -27,11 +25,11 @@ struct held {
 };
 
 struct sending {
-    const void *data;
-    size_t len;
-    struct held *held; /* until the job has its result */
+    struct loop_write_state write; /* must be first: u.write */
+    struct held *held;
 };
 
+static_assert(offsetof(struct sending, write) == 0, "it is in the place of u.write");
 static_assert(sizeof(struct sending) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
 
 static struct sending *sending_of(struct loop_job *job)
@@ -75,12 +73,11 @@ static int hold(struct loop_fd *const *fds, size_t n_fds, struct held **to)
 /* ---- the job ---- */
 
 /* Returns the count, or -errno. */
-static int64_t send_now(int number, const struct sending *sending)
+static int64_t send_now(int number, struct sending *sending)
 {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(LOOP_MESSAGE_MAX_NUMBERS * sizeof(int))] = {0};
-    struct iovec vector = {(void *)(uintptr_t)sending->data, sending->len};
     size_t size_bytes = sending->held->n * sizeof(int);
-    struct msghdr header = {.msg_iov = &vector,
+    struct msghdr header = {.msg_iov = &sending->write.single,
                             .msg_iovlen = 1,
                             .msg_control = control,
                             .msg_controllen = (socklen_t)CMSG_SPACE(size_bytes)};
@@ -97,55 +94,35 @@ static int64_t send_now(int number, const struct sending *sending)
     return n < 0 ? -errno : n;
 }
 
-/* Ends the job, and on a stream of bytes the writes behind it: theirs would follow a gap. */
-static void fail(struct loop *loop, struct loop_job *job, int64_t error)
+/* Lets go of the descriptors. */
+static void become_write(struct loop_job *job)
 {
-    struct loop_fd *fd = job->fd;
-
-    fd->write_error = (int16_t)error;
-    if (fd->is_byte_stream) {
-        loop_write_note_failure(fd, job);
-    }
-    loop_job_complete(loop, job, error);
-    if (fd->is_byte_stream) {
-        loop_write_end_line(loop, fd, error);
-    }
+    let_go(sending_of(job)->held);
+    job->kind = &loop_fd_write_kind;
 }
 
 static enum loop_attempt attempt_send(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
     int64_t error = fd->has_failed ? loop_write_error_ahead(fd) : 0;
+    int64_t result = error ? error : send_now(fd->number, sending_of(job));
 
-    job->result = error ? error : send_now(fd->number, sending_of(job));
-    if (job->result == -EAGAIN) {
-        return LOOP_ATTEMPT_AGAIN;
+    if (result != -EAGAIN) {
+        become_write(job);
     }
-    let_go(sending_of(job)->held);
-    if (job->result >= 0) {
-        return LOOP_ATTEMPT_DONE;
-    }
-    fail(loop, job, job->result);
-    return LOOP_ATTEMPT_MOVED;
+    return loop_fd_written(loop, fd, result);
 }
 
 static void cancel_send(struct loop *loop, struct loop_job *job)
 {
-    struct loop_fd *fd = job->fd;
-
-    let_go(sending_of(job)->held);
-    loop_write_note_cancel(fd, job);
-    loop_job_complete(loop, job, -ECANCELED);
-    if (!loop_line_is_empty(&fd->writers) && !fd->is_sending) {
-        fd->ready |= POLLOUT; /* the next job is tried: it may need no room */
-        loop_ready_activate(loop, fd);
-    }
+    become_write(job);
+    job->kind->cancel(loop, job);
 }
 
 static void lose_send(struct loop *loop, struct loop_job *job, int64_t error)
 {
-    let_go(sending_of(job)->held);
-    loop_job_complete(loop, job, error);
+    become_write(job);
+    job->kind->lose(loop, job, error);
 }
 
 static const struct loop_job_kind send_fds_kind = {.name = "send descriptors",
@@ -155,10 +132,11 @@ static const struct loop_job_kind send_fds_kind = {.name = "send descriptors",
                                                    .size = LOOP_JOB_LARGE};
 
 /* Starts the job, which keeps the descriptors. */
-static loop_job start(struct loop_fd *fd, struct sending sending, struct loop_fd *const *fds, size_t n_fds, loop_fn *fn,
+static loop_job start(struct loop_fd *fd, struct iovec bytes, struct loop_fd *const *fds, size_t n_fds, loop_fn *fn,
                       void *arg)
 {
     loop_job id;
+    struct sending sending = {.write = {.single = bytes, .total = bytes.iov_len}};
     int error = hold(fds, n_fds, &sending.held);
     if (error < 0) {
         return error == -ENOMEM ? 0 : loop_job_instant(fd->scope, error, fn, arg);
@@ -166,6 +144,7 @@ static loop_job start(struct loop_fd *fd, struct sending sending, struct loop_fd
     struct loop_job *job = loop_job_start(fd->scope, fd, &send_fds_kind, fn, arg, &id);
     if (job) {
         *sending_of(job) = sending;
+        fd->queued_bytes += bytes.iov_len;
         loop_ready_wait_write(fd->scope->loop, fd, job);
     } else {
         let_go(sending.held);
@@ -179,7 +158,7 @@ loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, stru
     if (!loop_check_fd(fd, __func__)) {
         return 0;
     }
-    if (!data || len == 0 || !fds || n_fds == 0 || n_fds > LOOP_MESSAGE_MAX_NUMBERS) {
+    if (!data || len == 0 || len > INT64_MAX || !fds || n_fds == 0 || n_fds > LOOP_MESSAGE_MAX_NUMBERS) {
         return loop_job_instant(fd->scope, -EINVAL, fn, arg);
     }
     if (fd->state == LOOP_FD_OPEN && fd->write_by != LOOP_IO_SOCKET) {
@@ -190,5 +169,5 @@ loop_job loop_fd_send_fds(struct loop_fd *fd, const void *data, size_t len, stru
         return loop_write_lose(fd, error, fn, arg);
     }
     return loop_fd_is_full(fd) ? loop_fd_refuse_write(fd, fn, arg)
-                               : start(fd, (struct sending){.data = data, .len = len}, fds, n_fds, fn, arg);
+                               : start(fd, (struct iovec){(void *)(uintptr_t)data, len}, fds, n_fds, fn, arg);
 }

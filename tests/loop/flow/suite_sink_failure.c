@@ -7,6 +7,7 @@
 
 #if NORIA_HARD_MODES
 
+#include <loop/part.h>
 #include <net/pass.h>
 
 /* ---- descriptors ---- */
@@ -215,6 +216,35 @@ TEST_ROWS(what_follows_a_failure_that_is_not_known_leaves_no_gap, COUNT_OF(behin
     script.row = row;
     behind_second = behind[row].second;
     run_failing(behind[row].failing, behind_another_kind);
+}
+
+static void half_way(struct loop_env *env, int64_t result)
+{
+    static struct loop_fd *passed;
+    static char many[700000];
+
+    BEGIN;
+    open_pair(env->scope, SOCK_STREAM);
+    passed = adopt(env->scope, open("/dev/null", O_RDONLY | O_CLOEXEC));
+    START(loop_fd_send_fds(flow->fd, many, sizeof many, &passed, 1, ONCE(&writes[0])));
+    START(loop_write(&flow->sink, "cd", 2, ONCE(&writes[1])));
+    WAIT_UNTIL(writes[0].count && writes[1].count);
+    CHECK(writes[0].result > 0 && writes[0].result < (int64_t)sizeof many);
+    ONCE_IS(writes[1], -ENOBUFS);
+    CHECK_IS(loop_sink_queued(&flow->sink), 0);
+    CHECK_IS(drain(fds[1]), writes[0].result);
+    AWAIT(loop_write(&flow->sink, "ef", 2, GO));
+    CHECK_IS(result, 2);
+    ARRIVED("ef");
+    close(fds[1]);
+    END;
+}
+
+TEST(writes_behind_descriptors_whose_bytes_stop_half_way_leave_no_gap)
+{
+    if (!is_hard("ways")) { /* otherwise the ring may send the rest, which then does not fail */
+        run_failing(is_hard("short") ? "send:ENOBUFS:1" : "sendmsg:ENOBUFS:2", half_way);
+    }
 }
 
 static int passed_ends[2];
