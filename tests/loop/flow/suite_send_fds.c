@@ -15,7 +15,7 @@ static int peer, passed_number;
 static char sent[LENGTH + TAIL], got[2 * LENGTH + 2 * TAIL];
 static size_t n_got, got_when_passed; /* bytes, and how many of them had come before the descriptor */
 static unsigned n_passed;
-static struct once first, behind, last, drained;
+static struct once first, behind, last, drained, ended;
 
 static void open_all(struct loop_scope *scope)
 {
@@ -238,6 +238,86 @@ LOOP_TEST(p11_packets_with_descriptors_stay_apart)
     CHECK_IS(n_passed, 2);
     check_got(0, 0, 5 * TAIL);
     check_got(0, 5 * TAIL, TAIL);
+    close(peer);
+    END;
+}
+
+/* ---- half-way ---- */
+
+/* The continuation gets the count, and later writes go on: the gap is what the program has asked for. */
+LOOP_TEST_ROWS(p04_a_cancel_after_a_part_has_left_returns_the_count, KINDS)
+{
+    static loop_job job;
+
+    BEGIN;
+    open_all(env->scope);
+    job = START(start(LENGTH, ONCE(&first)));
+    START(loop_write(&flow->sink, sent + LENGTH, TAIL, ONCE(&behind)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    while (behind.count == 0) {
+        take();
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    take();
+    ONCE_IS(behind, TAIL);
+    CHECK(first.count == 1 && first.result > 0 && first.result < LENGTH);
+    CHECK_IS(n_got, first.result + TAIL);
+    check_got(0, 0, (size_t)first.result);
+    check_got(LENGTH, (size_t)first.result, TAIL);
+    CHECK_IS(loop_sink_queued(&flow->sink), 0);
+    close(peer);
+    END;
+}
+
+/* The writes behind it end with the error. */
+LOOP_TEST_ROWS(a_failure_after_a_part_has_left_returns_the_count, KINDS)
+{
+    BEGIN;
+    open_all(env->scope);
+    START(start(LENGTH, ONCE(&first)));
+    START(loop_write(&flow->sink, sent + LENGTH, TAIL, ONCE(&behind)));
+    START(start(TAIL, ONCE(&last)));
+    AWAIT(turns(env->scope, 3, GO));
+    close(peer);
+    WAIT_UNTIL(first.count && behind.count && last.count);
+    CHECK(first.result > 0 && first.result < LENGTH);
+    CHECK(behind.result == -EPIPE || behind.result == -ECONNRESET);
+    CHECK_IS(last.result, behind.result);
+    CHECK_IS(loop_sink_queued(&flow->sink), 0);
+    END;
+}
+
+LOOP_TEST_ROWS(a_failure_after_a_part_that_is_not_heard_fails_the_scope, KINDS)
+{
+    static struct loop_scope *scope;
+
+    BEGIN;
+    scope = loop_scope_open(env->scope, ONCE(&ended));
+    open_all(scope);
+    START(start(LENGTH, NULL, NULL));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(ended.count, 0);
+    close(peer);
+    WAIT_UNTIL(ended.count);
+    CHECK(ended.result == -EPIPE || ended.result == -ECONNRESET);
+    END;
+}
+
+/* A close keeps what has left, as of a write. */
+LOOP_TEST_ROWS(p06_a_close_after_a_part_has_left_returns_the_count, KINDS)
+{
+    BEGIN;
+    open_all(env->scope);
+    START(start(LENGTH, ONCE(&first)));
+    START(start(TAIL, ONCE(&behind)));
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(loop_flow_close(flow), 0);
+    WAIT_UNTIL(first.count && behind.count);
+    ONCE_IS(behind, -ECANCELED);
+    take();
+    CHECK_IS(first.result, n_got);
+    CHECK(first.result > 0 && first.result < LENGTH);
     close(peer);
     END;
 }
