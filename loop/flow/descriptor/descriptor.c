@@ -58,7 +58,7 @@ loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg)
 static void cancel_write(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
-    if (job->where == LOOP_AT_RING) {
+    if (job->where != LOOP_AT_WAIT) {
         return; /* the send ends in this turn */
     }
     loop_write_note_cancel(fd, job);
@@ -234,7 +234,7 @@ static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one
         if (other->kind != &loop_fd_write_kind) {
             break;
         }
-        other->where = LOOP_AT_RING; /* some may not be, but none is cancelled meanwhile */
+        other->where = LOOP_AT_OWNER; /* some may not be in the send, but none is cancelled meanwhile */
     }
     return true;
 }
@@ -244,7 +244,7 @@ static void take_back(struct loop_fd *fd)
 {
     for (struct loop_list *node = loop_line_first(&fd->writers); node; node = loop_line_next(node)) {
         struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, link);
-        if (job->where == LOOP_AT_RING) {
+        if (job->where == LOOP_AT_RING || job->where == LOOP_AT_OWNER) {
             job->where = LOOP_AT_WAIT;
         }
     }
