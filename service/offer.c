@@ -26,7 +26,8 @@ struct loop_service_offer {
     struct loop_scope *successor;           /* NULL: none is connected */
     struct loop_flow *flow;                 /* to the successor */
     struct loop_fd *fds[LOOP_SERVICE_MOST]; /* on their way */
-    char text[LOOP_SERVICE_MESSAGE_SIZE];   /* that as well */
+    char text[LOOP_SERVICE_MESSAGE_SIZE];   /* that as well: */
+    size_t len;
     char answer[sizeof LOOP_SERVICE_READY - 1];
     struct loop_service_files files; /* of what the successor gets */
     bool is_handed, is_late;         /* it has the sockets; it has taken too long */
@@ -140,7 +141,7 @@ static void on_sent(void *arg, int64_t result)
 {
     struct loop_service_offer *offer = arg;
 
-    offer->is_handed = result > 0;
+    offer->is_handed = result == (int64_t)offer->len;
     if (result < 0 && result != -ECANCELED) {
         loop_log(offer->service->loop, LOOP_LOG_WARNING, "the sockets were not handed over: %s",
                  strerror((int)-result));
@@ -172,9 +173,10 @@ static bool hand_over(struct loop_service_offer *offer)
         (has_limit && !loop_sleep(offer->successor, offer->timeout_ns, on_late, offer))) {
         return false;
     }
-    size_t n_fds, len = loop_service_write_message(offer->service, offer->text, offer->fds, &n_fds);
-    loop_job sent = n_fds > 0 ? loop_send_fds(offer->flow, offer->fds, n_fds, offer->text, len, on_sent, offer)
-                              : loop_write(&offer->flow->sink, offer->text, len, on_sent, offer);
+    size_t n_fds;
+    offer->len = loop_service_write_message(offer->service, offer->text, offer->fds, &n_fds);
+    loop_job sent = n_fds > 0 ? loop_send_fds(offer->flow, offer->fds, n_fds, offer->text, offer->len, on_sent, offer)
+                              : loop_write(&offer->flow->sink, offer->text, offer->len, on_sent, offer);
 
     return sent && loop_read_exact(&offer->flow->source, offer->answer, sizeof offer->answer, on_answer, offer);
 }
