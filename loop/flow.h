@@ -7,7 +7,8 @@
  * unless its comment says otherwise.
  *
  * The job of a read or write uses the memory it was given, the iovec array included, until its continuation is resumed,
- * even after a cancel or a close.
+ * even after a cancel or a close. Where a thread of the pool is stuck in it, as in a write to a full terminal on epoll,
+ * a cancelled job ends when the system call has returned: loop_options.interrupt_signal interrupts that.
  */
 #ifndef LOOP_FLOW_H
 #define LOOP_FLOW_H

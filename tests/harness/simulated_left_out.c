@@ -34,6 +34,8 @@ static const struct {
     /* suite_stdio */
     {"input_from_a_terminal", "openpty"},
     {"input_from_a_terminal_that_hangs_up", "openpty"},
+    {"p03_a_cancelled_write_to_a_full_terminal_uses_its_memory_until_its_end", "openpty"},
+    {"p27_a_cancelled_write_to_a_full_terminal_is_interrupted", "openpty"},
     /* suite_task */
     {"p21_a_forked_child_cannot_post_a_task", "fork"},
     /* suite_unix_listener */

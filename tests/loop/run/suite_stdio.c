@@ -187,3 +187,80 @@ TEST(output_that_is_full_is_enospc)
 {
     CHECK_CHILD(full_output, NULL);
 }
+
+/* ---- a terminal that is full ---- */
+
+static int master;
+static char lines[100000], shown[sizeof lines];
+static size_t n_shown;
+static struct once written;
+
+/* Starts a write to a terminal of which a part has arrived. */
+static loop_job write_to_terminal(struct loop_env *env)
+{
+    int slave;
+
+    CHECK_IS(openpty(&master, &slave, NULL, NULL, NULL), 0);
+    set_nonblocking(master);
+    memset(lines, 'x', sizeof lines);
+    struct loop_fd *fd = adopt(env->scope, slave);
+    return START(loop_write(&loop_fd_flow(fd)->sink, lines, sizeof lines, ONCE(&written)));
+}
+
+static void show(void)
+{
+    ssize_t n;
+
+    while ((n = read(master, shown, sizeof shown)) > 0) {
+        n_shown += (size_t)n;
+    }
+}
+
+/* The count is what has arrived, or still does. */
+static void check_shown(void)
+{
+    size_t told = written.result > 0 ? (size_t)written.result : 0;
+
+    while (n_shown < told) {
+        CHECK_IS(poll(&(struct pollfd){.fd = master, .events = POLLIN}, 1, -1), 1);
+        show();
+    }
+    show();
+    CHECK_IS(n_shown, told);
+    CHECK(told < sizeof lines);
+    close(master);
+}
+
+/* A thread may be stuck in it: then it ends when the other side has read. */
+LOOP_TEST(p03_a_cancelled_write_to_a_full_terminal_uses_its_memory_until_its_end)
+{
+    static loop_job job;
+
+    BEGIN;
+    job = write_to_terminal(env);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    while (written.count == 0) {
+        show();
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    if (written.result < (int64_t)sizeof lines) {
+        check_shown();
+    } else {
+        close(master);
+    }
+    END;
+}
+
+LOOP_TEST_WITH(p27_a_cancelled_write_to_a_full_terminal_is_interrupted, .interrupt_signal = SIGRTMIN)
+{
+    static loop_job job;
+
+    BEGIN;
+    job = write_to_terminal(env);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(written.count);
+    check_shown();
+    END;
+}
