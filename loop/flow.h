@@ -46,7 +46,10 @@ struct loop_source_ops {
      * -EOPNOTSUPP where the source cannot detect that. */
     loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Takes back the last `len` bytes it has delivered, by a copy or by moving its position back. Its next reads
-     * deliver them again. Returns 0 or -errno. Without it, bytes that a copy has read and cannot write are lost. */
+     * deliver them again. Returns 0; -EBADF when it is closed; -EOPNOTSUPP when it takes nothing back; or -errno.
+     * Without it, or after one of these two errors, bytes that a copy has read and cannot write are lost. After another
+     * error, such as -ENOMEM, the library keeps bytes of its own readers, copies and streams. The next reads of the
+     * source get them first, until loop_source_close or the end of the scope. */
     int (*unread)(struct loop_source *source, const void *bytes, size_t len) LOOP_ZERO;
     /* Returns false only where a read would have to wait. A source on top of another source looks at what it has
      * buffered, and then calls loop_source_is_readable. Without it any read may end at once. */
@@ -111,9 +114,9 @@ struct loop_flow {
 LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads until `buf` has `len` bytes. Resumes with `len`; with fewer where the source ended, failed or the job was
- * cancelled after some bytes, which are in `buf`; with 0 or -errno where no bytes came. An error after some bytes is
- * returned once by the next read, of any kind. -EINVAL when `len` is 0. Concurrent reads of a descriptor do not mix
- * their bytes; other sources support only one loop_read_exact at a time. */
+ * cancelled after some bytes, which are in `buf`; with 0 or -errno where no bytes came. An error after some bytes, also
+ * -ENOMEM, is returned once by the next read, of any kind. -EINVAL when `len` is 0. Concurrent reads of a descriptor do
+ * not mix their bytes; other sources support only one loop_read_exact at a time. */
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads without waiting. Returns 1 to `len` bytes, 0 at the end of the source, or -errno. -EAGAIN when a read would
@@ -220,7 +223,8 @@ LOOP_API loop_job loop_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg);
 
 /* Closes the source. For the source of a descriptor this is loop_fd_close: both directions. The streams and copies that
  * use the source, directly or through readers, end with -ECANCELED. Returns 0; -EBADF when it was closed before;
- * -EOPNOTSUPP for a source of the program without `close`. An error kept for its next read is dropped. */
+ * -EOPNOTSUPP for a source of the program without `close`. Bytes and an error kept for its next read are dropped, so
+ * call it before the struct is used for another source. */
 LOOP_API int loop_source_close(struct loop_source *source);
 
 /* Closes the sink. For the sink of a descriptor this is loop_fd_close: both directions. The copies that use the sink

@@ -61,9 +61,10 @@ LOOP_API struct loop_reader *loop_reader_create(struct loop_source *source, size
 
 /* Destroys the reader. Its operation ends with -ECANCELED, even where bytes for it were already due, or with an error
  * of the source that was not reported yet. Where the end of the source was already due it ends with 0. Bytes that were
- * not delivered go back to the source (loop_source_unread), and its next read delivers them. A descriptor takes them
- * back without an allocation. A source that takes nothing back, or has no memory for them, loses them, so look at
- * loop_reader_peek before.
+ * not delivered go back to the source (loop_source_unread), and its next read delivers them, also where there is no
+ * memory. A source that is closed, or that takes nothing back, loses them, so look at loop_reader_peek before. Bytes
+ * for the source of another reader stay with that reader; without memory for them, a reader that has already met the
+ * end of its source ends with -ENOMEM instead.
  *
  * What loop_reader_data and loop_reader_peek returned is invalid afterwards. A stream or copy of loop_reader_source
  * continues where it already reads the descriptor directly; one that reads through the reader ends with -ECANCELED or

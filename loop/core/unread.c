@@ -84,9 +84,20 @@ static struct loop_block *make_block(size_t len)
     return block;
 }
 
-/* Shrinks a block: that of a copy is large and often has few bytes left. It stays as it is if it cannot be shrunk. */
-static struct loop_block *trimmed(struct loop_block *block)
+struct loop_block *loop_block_of(const void *bytes, size_t len)
 {
+    struct loop_block *block = make_block(len);
+    if (block) {
+        memcpy(block->bytes, bytes, len);
+    }
+    return block;
+}
+
+struct loop_block *loop_block_trim(struct loop_block *block)
+{
+    if (block->is_backends) {
+        return block;
+    }
     size_t len = block->end - block->at;
     memmove(block->bytes, (char *)block->bytes + block->at, len);
     block->at = 0;
@@ -138,7 +149,7 @@ void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *b
         loop_block_free(loop, block);
         return;
     }
-    block = block->is_backends ? block : trimmed(block);
+    block = loop_block_trim(block);
     block->next = fd->unread;
     fd->unread = block;
     if (block->is_backends) {
@@ -166,11 +177,10 @@ void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
 
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len)
 {
-    struct loop_block *block = make_block(len);
+    struct loop_block *block = loop_block_of(bytes, len);
     if (!block) {
         return false;
     }
-    memcpy(block->bytes, bytes, len);
     append(fd, block);
     begin(fd);
     tell_readers(loop, fd);
@@ -296,9 +306,8 @@ struct loop_block *loop_unread_detach(struct loop_fd *fd, size_t len)
 {
     const struct loop_block *first = fd->unread;
     size_t left = first->end - first->at;
-    struct loop_block *block = make_block(len < left ? len : left);
+    struct loop_block *block = loop_block_of((const char *)first->bytes + first->at, len < left ? len : left);
     if (block) {
-        memcpy(block->bytes, (const char *)first->bytes + first->at, block->end);
         loop_unread_drop(fd, block->end);
     }
     return block;
@@ -348,22 +357,23 @@ int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
     if (len == 0 || !bytes) {
         return len == 0 ? 0 : -EINVAL;
     }
-    struct loop_block *block = make_block(len);
+    struct loop_block *block = loop_block_of(bytes, len);
     if (!block) {
         return -ENOMEM;
     }
-    memcpy(block->bytes, bytes, len);
     loop_unread_put(fd->scope->loop, fd, block);
     return 0;
 }
 
-void loop_unread_give_back(struct loop_fd *fd, struct loop_block *block)
+bool loop_unread_give_back(struct loop_fd *fd, struct loop_block *block)
 {
-    if (accepts_bytes(fd)) {
+    bool is_accepted = accepts_bytes(fd);
+    if (is_accepted) {
         loop_unread_put(fd->scope->loop, fd, block);
     } else {
-        loop_kernel_free(block);
+        loop_block_free(fd->scope->loop, block);
     }
+    return is_accepted;
 }
 
 size_t loop_fd_unread_length(const struct loop_fd *fd)

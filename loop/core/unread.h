@@ -30,8 +30,8 @@ struct loop_block {
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block);
 
 /* Gives the bytes of `block` back as loop_fd_unread does, but without an allocation, and takes ownership of the block.
- * A descriptor that is closed drops them. */
-void loop_unread_give_back(struct loop_fd *fd, struct loop_block *block);
+ * Returns false where the descriptor is closed, which drops them. */
+bool loop_unread_give_back(struct loop_fd *fd, struct loop_block *block);
 
 /* Puts the bytes of `block` behind all other unread bytes of `fd`, which is_receiving, and takes ownership of the
  * block. The caller tries the jobs that wait. */
@@ -49,6 +49,13 @@ void loop_unread_begin_receiving(struct loop_fd *fd);
 
 /* Notes that it does so no more. What is kept comes first, then reads ask the kernel. */
 void loop_unread_end_receiving(struct loop_fd *fd);
+
+/* Returns a block with a copy of the bytes; NULL when there is no memory. */
+struct loop_block *loop_block_of(const void *bytes, size_t len);
+
+/* Shrinks a block that may wait for long: that of a copy is large and often has few bytes left. Takes ownership, and
+ * returns the block that the caller owns now. A block that cannot be shrunk, or is a backend's, stays as it is. */
+struct loop_block *loop_block_trim(struct loop_block *block);
 
 /* Frees a block. */
 void loop_block_free(struct loop *loop, struct loop_block *block);

@@ -18,11 +18,13 @@
 #include <loop/flow/file_copy.h>
 #include <loop/flow/own/check.h>
 #include <loop/flow/own/join.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/own.h>
 #include <loop/ground/list.h>
 #include <loop/part.h>
 #include <loop/syscall/role.h>
 
+#include <assert.h>
 #include <errno.h>
 
 /* The source and the sink of a copy. */
@@ -168,10 +170,8 @@ static struct loop_fd *fd_behind(struct loop_sink *sink)
 
 static struct ends ends_of(struct loop_source *source, struct loop_sink *sink)
 {
-    return (struct ends){.source = source,
-                         .sink = sink,
-                         .from = source->ops->fd ? source->ops->fd(source) : NULL,
-                         .to = fd_behind(sink)};
+    assert(source && sink);
+    return (struct ends){.source = source, .sink = sink, .from = loop_source_direct_fd(source), .to = fd_behind(sink)};
 }
 
 loop_job loop_copy(struct loop_source *source, struct loop_sink *sink, loop_fn *fn, void *arg)

@@ -9,14 +9,13 @@
 #include <loop/core/job.h>
 #include <loop/core/loop.h>
 #include <loop/core/scope.h>
-#include <loop/core/unread.h>
 #include <loop/flow/copy_buffer.h>
 #include <loop/flow/copy_end.h>
 #include <loop/flow/copy_other.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/descriptor/send_file.h>
 #include <loop/flow/own/join.h>
-#include <loop/flow/own/own.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/write.h>
@@ -30,12 +29,13 @@
 struct other_copy {
     struct loop_source *source;
     struct loop_sink *sink;
-    struct iovec rest;    /* what has been read and not written */
-    size_t size;          /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
-    int64_t position;     /* a regular file's, when the copy began; or -1 */
-    struct loop_fd *file; /* whose bytes the kernel may send; or NULL */
-    bool reads_next;      /* it could not send any: the next step reads */
-    bool uses_fd;         /* of loop_own_join_source */
+    struct iovec rest;       /* what has been read and not written */
+    size_t size;             /* LOOP_COPY_BYTES, or LOOP_COPY_BULK_BYTES */
+    int64_t position;        /* a regular file's, when the copy began; or -1 */
+    struct loop_fd *file;    /* whose bytes the kernel may send; or NULL */
+    bool reads_next;         /* it could not send any: the next step reads */
+    bool uses_fd;            /* of loop_own_join_source */
+    struct loop_own *record; /* of a source that is not a descriptor's, held: for what the copy keeps; or NULL */
     max_align_t bytes[];
 };
 
@@ -73,7 +73,7 @@ static bool go_back(const struct loop_job *job, const struct other_copy *copy)
     return has_position(job, copy) && loop_kernel_lseek(job->fd->number, -(off_t)copy->rest.iov_len, SEEK_CUR) >= 0;
 }
 
-/* Gives what was read and not written back to the source. Returns true when the source has taken the buffer itself. */
+/* Gives what was read and not written back to the source. Returns true when the buffer went with it. */
 static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_block *block)
 {
     struct other_copy *copy = other_of(job);
@@ -81,16 +81,15 @@ static bool give_rest_back(struct loop *loop, struct loop_job *job, struct loop_
     if (len == 0 || (job->fd && go_back(job, copy))) {
         return false;
     }
+    struct loop_source *source = copy->source;
+    block->at = (size_t)((char *)copy->rest.iov_base - (char *)block->bytes);
+    block->end = block->at + len;
     if (job->fd) {
-        block->at = (size_t)((char *)copy->rest.iov_base - (char *)block->bytes);
-        block->end = block->at + len;
         loop_unread_put(loop, job->fd, block);
-        return true;
-    }
-    if (loop_source_unread(copy->source, copy->rest.iov_base, len)) {
+    } else if (!loop_source_give_back(source, block)) {
         loop_copy_note_lost(job, len);
     }
-    return false;
+    return true;
 }
 
 /* Keeps the source and the sink, and has their closes cancel the job. False when there is no memory. */
@@ -98,19 +97,25 @@ static bool join(struct loop_job *job, struct loop_source *source, struct loop_s
 {
     loop_source_pin(source);
     loop_sink_pin(sink);
-    return (job->fd || loop_own_join_source(source, job, &other_of(job)->uses_fd)) &&
+    bool needs_record = !job->fd && !loop_source_is_rest(source);
+    other_of(job)->record = needs_record ? loop_own_hold(source) : NULL;
+    return (!needs_record || other_of(job)->record) &&
+           (job->fd || loop_own_join_source(source, job, &other_of(job)->uses_fd)) &&
            (job->u.args.second || loop_own_join_sink(sink, job));
 }
 
-/* Undoes join. */
-static void part(struct loop_job *job, struct loop_source *source, struct loop_sink *sink, bool uses_fd)
+/* Undoes join of what `was` tells. */
+static void part(struct loop_job *job, const struct other_copy *was)
 {
+    struct loop_source *source = was->source;
+    struct loop_sink *sink = was->sink;
     if (!job->fd) {
-        loop_own_part_source(source, job, uses_fd);
+        loop_own_part_source(source, job, was->uses_fd);
     }
     if (!job->u.args.second) {
         loop_own_part_sink(sink, job);
     }
+    loop_own_release(was->record);
     loop_source_unpin(source);
     loop_sink_unpin(sink);
 }
@@ -119,18 +124,15 @@ static void part(struct loop_job *job, struct loop_source *source, struct loop_s
 static int64_t end_other(struct loop *loop, struct loop_job *job, int64_t why, enum loop_copy_side side)
 {
     struct loop_block *block = job->u.args.copy.block;
-    const struct other_copy *copy = other_of(job);
-    struct loop_source *source = copy->source;
-    struct loop_sink *sink = copy->sink;
-    bool is_bulk = copy->size == LOOP_COPY_BULK_BYTES, uses_fd = copy->uses_fd;
+    const struct other_copy copy = *other_of(job); /* which the source may get with the block */
     if (!give_rest_back(loop, job, block)) {
-        loop_copy_give(loop, block, is_bulk);
+        loop_copy_give(loop, block, copy.size == LOOP_COPY_BULK_BYTES);
     }
     side = job->is_cancelled ? LOOP_COPY_SOURCE : side;
     if (!job->fd && loop_copy_hides_error(job, why, side)) {
-        loop_source_keep_error(source, why);
+        loop_source_keep_error(copy.source, why);
     }
-    part(job, source, sink, uses_fd);
+    part(job, &copy);
     job->u.args.copy.block = NULL;
     return loop_copy_result(loop, job, why, side);
 }

@@ -11,6 +11,7 @@
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/check.h>
 #include <loop/flow/own/join.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/own/sink.h>
@@ -65,9 +66,9 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
     if (loop_own_is_over(source->scope)) {
         return source->scope->is_cancelled ? loop_scope_reason(source->scope) : -ECANCELED;
     }
-    int64_t error = loop_source_take_error(source);
-    if (error) {
-        return error;
+    int64_t kept = source->ops == &loop_fd_source ? 0 : loop_source_take_kept(source, buf, len);
+    if (kept) {
+        return kept;
     }
     int64_t result = source->ops->try_read ? source->ops->try_read(source, buf, len) : -EAGAIN;
     return loop_own_checked(source->scope->loop, "try_read of a source of one's own", result, len);
@@ -75,8 +76,8 @@ int64_t loop_try_read(struct loop_source *source, void *buf, size_t len)
 
 bool loop_source_is_readable(struct loop_source *source)
 {
-    if (!loop_source_is_good(source, __func__) || loop_own_is_over(source->scope) || loop_source_has_error(source)) {
-        return true; /* a read would end with an error */
+    if (!loop_source_is_good(source, __func__) || loop_own_is_over(source->scope) || loop_source_has_kept(source)) {
+        return true; /* a read would not wait */
     }
     return !source->ops->is_readable || source->ops->is_readable(source);
 }
@@ -87,7 +88,7 @@ loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg)
         return 0;
     }
     bool can_wait = source->ops->wait_readable && !loop_own_is_over(source->scope);
-    if (loop_source_has_error(source)) {
+    if (loop_source_has_kept(source)) {
         return loop_job_instant(source->scope, 0, fn, arg);
     }
     return can_wait ? source->ops->wait_readable(source, fn, arg)
@@ -102,7 +103,8 @@ int loop_source_unread(struct loop_source *source, const void *bytes, size_t len
     if (len == 0 || !bytes) {
         return len == 0 ? 0 : -EINVAL;
     }
-    return source->ops->unread ? source->ops->unread(source, bytes, len) : -EOPNOTSUPP;
+    return source->ops == &loop_fd_source ? loop_fd_unread(loop_fd_of_source(source), bytes, len)
+                                          : loop_own_unread(source, bytes, len);
 }
 
 /* Whether the vectors have more bytes than a result can count. */
@@ -154,7 +156,7 @@ int loop_source_close(struct loop_source *source)
         return -EINVAL;
     }
     if (source->ops != &loop_fd_source) {
-        (void)loop_source_take_error(source);
+        loop_source_drop_kept(source);
         loop_own_end_source(source);
     }
     return source->ops->close ? source->ops->close(source) : -EOPNOTSUPP;

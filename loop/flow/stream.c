@@ -9,6 +9,7 @@
 #include <loop/core/loop.h>
 #include <loop/flow/descriptor_stream.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/source_stream.h>
 
 loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
@@ -16,7 +17,6 @@ loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg)
     if (!loop_source_is_good(source, __func__)) {
         return 0;
     }
-    bool may_ask = source->ops->fd && !source->scope->is_cancelled;
-    struct loop_fd *fd = may_ask ? source->ops->fd(source) : NULL;
+    struct loop_fd *fd = source->scope->is_cancelled ? NULL : loop_source_direct_fd(source);
     return fd && loop_fd_is_stream(fd) ? loop_fd_stream(source, fd, fn, arg) : loop_source_stream(source, fn, arg);
 }

@@ -8,11 +8,10 @@
  * or destroyed at any time: the reader finds it closed, and never finds another connection in its place.
  */
 #include <loop/core/check.h>
-#include <loop/core/unread.h>
 #include <loop/flow/buffered/reader_buffer.h>
 #include <loop/flow/buffered/reader_keep.h>
 #include <loop/flow/buffered/reader_state.h>
-#include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
@@ -29,28 +28,12 @@ bool loop_reader_is_good(const struct loop_reader *reader, const char *function)
     return true;
 }
 
-/* Puts bytes back into a reader that stands below. Without memory they are lost, and the reader ends with that error,
- * so that no gap goes unnoticed. */
-static void put_back(struct loop_reader *reader, const char *bytes, size_t len)
-{
-    if (!reader->is_destroyed && !loop_reader_buffer_put_back(&reader->buffer, bytes, len)) {
-        loop_reader_buffer_finish(&reader->buffer);
-        reader->has_ended = true;
-        reader->status = -ENOMEM;
-    }
-}
-
-/* Gives what was read and not given out back to the source, if that takes it. A descriptor needs no memory for that. */
+/* Gives what was read and not given out back to the source, if that takes it. */
 static void give_back(struct loop_reader *reader)
 {
-    size_t len = loop_reader_buffered(reader);
-    const char *bytes = loop_reader_buffer_first(&reader->buffer);
-    if (len > 0 && reader->source->ops == &loop_fd_source) {
-        loop_unread_give_back(reader->fd, loop_reader_buffer_detach(&reader->buffer));
-    } else if (len > 0 && reader->below) {
-        put_back(LOOP_CONTAINER(reader->below, struct loop_reader, rest), bytes, len);
-    } else if (len > 0) {
-        (void)loop_source_unread(reader->source, bytes, len);
+    struct loop_block *block = loop_reader_buffer_detach(&reader->buffer);
+    if (block) {
+        (void)loop_source_give_back(reader->source, block);
     }
 }
 
@@ -71,6 +54,7 @@ void loop_reader_let_go(struct loop_reader *reader)
     if (reader->below) {
         loop_rest_unpin(reader->below);
     }
+    loop_own_release(reader->record);
     loop_slab_put(&reader->loop->readers, reader);
 }
 

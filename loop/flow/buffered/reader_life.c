@@ -14,6 +14,7 @@
 #include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
 #include <loop/flow/own/check.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
@@ -112,10 +113,13 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
     struct loop_scope *scope = source->scope;
     struct loop *loop = scope->loop;
     struct loop_scope_more *more = loop_scope_takes_work(scope) ? loop_scope_get_more(scope) : NULL;
-    struct loop_reader *reader = more ? loop_slab_get(&loop->readers) : NULL;
+    struct loop_own *record = NULL;
+    struct loop_reader *reader = more && loop_source_hold(source, &record) ? loop_slab_get(&loop->readers) : NULL;
     if (!reader) {
+        loop_own_release(record);
         return NULL;
     }
+    reader->record = record;
     max_bytes = max_bytes > 0 ? max_bytes : MAX_BYTES;
     reader->loop = loop;
     reader->scope = scope;

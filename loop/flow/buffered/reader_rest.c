@@ -9,6 +9,7 @@
 #include <loop/flow/buffered/reader_rest.h>
 #include <loop/flow/buffered/reader_state.h>
 #include <loop/flow/buffered/reader_steps.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 
@@ -41,10 +42,7 @@ static struct loop_fd *rest_fd(struct loop_source *source)
 {
     const struct loop_reader *reader = reader_of(source);
     bool has_more = loop_reader_buffered(reader) > 0 || reader->has_ended || loop_reader_running(reader);
-    if (reader->is_destroyed || has_more || !reader->source->ops->fd) {
-        return NULL;
-    }
-    return reader->source->ops->fd(reader->source);
+    return reader->is_destroyed || has_more ? NULL : loop_source_direct_fd(reader->source);
 }
 
 static int close_rest(struct loop_source *source)
@@ -72,6 +70,49 @@ static int unread_rest(struct loop_source *source, const void *bytes, size_t len
     return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
 }
 
+/* Gives a block to the source of the reader. A destroyed reader may have outlived its source, but not the record. */
+static bool give_to_source(struct loop_reader *reader, struct loop_block *block)
+{
+    if (reader->is_destroyed && reader->record) {
+        loop_own_keep_block(reader->record, block);
+        return true;
+    }
+    return loop_source_give_back(reader->source, block);
+}
+
+/* Puts the bytes of a block into the buffer. Without memory they go to the source, and what is buffered before them. A
+ * reader that has ended does not read them again: it ends with -ENOMEM instead, so that the gap is noticed. */
+static bool put_back(struct loop_reader *reader, struct loop_block *block)
+{
+    bool is_kept =
+        loop_reader_buffer_put_back(&reader->buffer, (const char *)block->bytes + block->at, block->end - block->at);
+    struct loop_block *buffered = is_kept ? NULL : loop_reader_buffer_detach(&reader->buffer);
+    if (!is_kept && !reader->has_ended && reader->source->ops->unread) {
+        bool is_taken = !buffered || give_to_source(reader, buffered);
+        return give_to_source(reader, block) && is_taken;
+    }
+    if (!is_kept) {
+        reader->has_ended = true;
+        reader->status = -ENOMEM;
+    }
+    loop_block_free(reader->loop, block);
+    if (buffered) {
+        loop_block_free(reader->loop, buffered);
+    }
+    return is_kept;
+}
+
+/* While an operation runs, nothing may change the buffer, and the bytes go to the source. */
+static bool give_back_to_rest(struct loop_rest *rest, struct loop_block *block)
+{
+    struct loop_reader *reader = LOOP_CONTAINER(rest, struct loop_reader, rest);
+    if (reader->is_destroyed || loop_reader_running(reader)) {
+        return give_to_source(reader, block);
+    }
+    loop_reader_give_nothing(reader);
+    return put_back(reader, block);
+}
+
 /* While an operation runs, a read ends at once: with -EBUSY. */
 static bool is_rest_readable(struct loop_source *source)
 {
@@ -91,4 +132,5 @@ const struct loop_rest_functions loop_reader_rest = {.source = {.read = read_res
                                                                 .close = close_rest,
                                                                 .unread = unread_rest,
                                                                 .is_readable = is_rest_readable},
+                                                     .give_back = give_back_to_rest,
                                                      .let_go = let_go_of_rest};

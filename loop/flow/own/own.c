@@ -8,12 +8,9 @@
 #include <loop/core/scope.h>
 #include <loop/core/unread.h>
 #include <loop/flow/own/own.h>
-#include <loop/flow/own/rest.h>
 #include <loop/ground/list.h>
 #include <loop/ground/slab.h>
 #include <loop/kernel/memory.h>
-
-#include <errno.h>
 
 #define FIRST_CAPACITY 16u
 #define SPREAD UINT64_C(0x9e3779b97f4a7c55) /* a prime near 2^64 divided by the golden ratio */
@@ -47,6 +44,15 @@ static bool make_room(struct loop_owns *owns)
     return true;
 }
 
+void loop_own_drop_unread(struct loop_own *own)
+{
+    while (own->unread) {
+        struct loop_block *block = own->unread;
+        own->unread = block->next;
+        loop_block_free(own->loop, block);
+    }
+}
+
 /* Whether there are jobs that the close ends. */
 static bool joined(const struct loop_own *own)
 {
@@ -69,7 +75,8 @@ struct loop_own *loop_own_find(const struct loop *loop, const void *end)
 
 void loop_own_drop(struct loop_own *own)
 {
-    assert(!has_jobs(own));
+    assert(!has_jobs(own) && !own->holds);
+    loop_own_drop_unread(own);
     loop_hlist_remove(&own->in_table);
     loop_hlist_remove(&own->kept.link);
     loop_slab_put(&own->loop->owns.slab, own);
@@ -85,7 +92,7 @@ struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
     struct loop_own *own = loop_own_find(loop, end);
-    bool has_other_jobs = own && (!loop_list_is_empty(&own->queue) || joined(own));
+    bool has_other_jobs = own && (!loop_list_is_empty(&own->queue) || joined(own) || own->holds);
     if (own && own->scope != scope && !has_other_jobs) {
         loop_own_drop(own); /* of another source or sink, which was at this address */
         own = NULL;
@@ -126,42 +133,26 @@ void loop_owns_finish(struct loop *loop)
 
 void loop_own_settle(struct loop_own *own)
 {
-    if (!has_jobs(own) && !own->is_busy && !own->error && !own->has_limit && !own->has_overflowed) {
+    bool keeps = own->error || own->unread || own->has_limit || own->has_overflowed;
+    if (!has_jobs(own) && !own->is_busy && !own->holds && !keeps) {
         loop_own_drop(own);
     }
 }
 
-/* ---- sources ---- */
-
-void loop_source_keep_error(struct loop_source *source, int64_t error)
+struct loop_own *loop_own_hold(const struct loop_source *source)
 {
-    struct loop_fd *fd = source->ops->fd ? source->ops->fd(source) : NULL;
-    if (loop_source_is_rest(source) || error == -ECANCELED) {
-        return; /* a reader keeps its source's error by itself */
-    }
-    if (fd) {
-        loop_unread_keep_error(source->scope->loop, fd, error);
-        return;
-    }
     struct loop_own *own = loop_own_get(source->scope, source);
     if (own) {
-        own->error = error < INT32_MIN ? -EINVAL : (int32_t)error;
+        own->holds++;
     }
+    return own;
 }
 
-bool loop_source_has_error(const struct loop_source *source)
+void loop_own_release(struct loop_own *own)
 {
-    const struct loop_own *own = loop_own_find(source->scope->loop, source);
-    return own && own->error;
-}
-
-int64_t loop_source_take_error(const struct loop_source *source)
-{
-    struct loop_own *own = loop_own_find(source->scope->loop, source);
-    int64_t error = own ? own->error : 0;
-    if (error) {
-        own->error = 0;
+    if (own) {
+        assert(own->holds > 0);
+        own->holds--;
         loop_own_settle(own);
     }
-    return error;
 }

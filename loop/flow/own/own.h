@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * Records of what the library keeps for sources and sinks of the program's own, whose structs are the program's: the
- * error that the next read of a source returns, the queue of a sink. The address of the source or sink finds its
- * record, which exists while there is something to keep, at most until the scope has ended.
+ * Records of what the library keeps for sources and sinks of the program's own, whose structs are the program's: what
+ * the next reads of a source return, the queue of a sink. The address of the source or sink finds its record, which
+ * exists while there is something to keep, at most until the scope has ended.
  */
 #ifndef LOOP_FLOW_OWN_OWN_H
 #define LOOP_FLOW_OWN_OWN_H
@@ -23,6 +23,9 @@ struct loop_own {
     struct loop_index_list sink_jobs; /* that the close of a sink ends, by u.args.in_second: large ones */
     struct loop_hlist members;        /* whose jobs the close ends as well (join.h) */
     int32_t error;                    /* a source's: kept for the next read. A sink's: of the last write. Or 0 */
+    /* a source's only: */
+    struct loop_block *unread; /* given back, and kept here (kept.h): the block put last first */
+    uint32_t holds;            /* each keeps the record */
     /* a sink's only: */
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */
@@ -40,20 +43,21 @@ struct loop_own *loop_own_find(const struct loop *loop, const void *end);
  * there is no memory. */
 struct loop_own *loop_own_get(struct loop_scope *scope, const void *end);
 
-/* Frees a record. No job is in its lists. */
+/* Keeps the record of a source until loop_own_release, and makes it where there is none. What is kept for the next
+ * reads of the source needs no memory then. NULL when there is no memory. */
+struct loop_own *loop_own_hold(const struct loop_source *source);
+
+/* Drops a hold. NULL is ignored. */
+void loop_own_release(struct loop_own *own);
+
+/* Frees the unread bytes that are kept. */
+void loop_own_drop_unread(struct loop_own *own);
+
+/* Frees a record. No job is in its lists, and nothing holds it. */
 void loop_own_drop(struct loop_own *own);
 
 /* Frees the record where there is nothing to keep. */
 void loop_own_settle(struct loop_own *own);
-
-/* Keeps an error for the next read of the source: the read that met it resumed with the bytes before it. */
-void loop_source_keep_error(struct loop_source *source, int64_t error);
-
-/* Returns the kept error and keeps it no longer; 0 where there is none. The source is not a descriptor's. */
-int64_t loop_source_take_error(const struct loop_source *source);
-
-/* Whether an error is kept. The source is not a descriptor's. */
-bool loop_source_has_error(const struct loop_source *source);
 
 /* Whether nothing is asked of a source and nothing given to a sink in this scope: it is cancelled, or has ended. */
 static inline bool loop_own_is_over(const struct loop_scope *scope)

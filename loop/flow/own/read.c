@@ -8,6 +8,7 @@
 #include <loop/core/log.h>
 #include <loop/core/loop.h>
 #include <loop/flow/descriptor/descriptor.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/memory.h>
 #include <loop/flow/own/own.h>
 #include <loop/flow/own/pin.h>
@@ -20,8 +21,9 @@ struct own_read {
     struct loop_source *source;
     char *buf;
     size_t len, done;
-    bool is_exact;  /* reads until `len` bytes have come */
-    loop_job inner; /* the source's, while it is in flight */
+    bool is_exact;           /* reads until `len` bytes have come */
+    loop_job inner;          /* the source's, while it is in flight */
+    struct loop_own *record; /* held: for an error behind some bytes; or NULL */
 };
 
 static_assert(sizeof(struct own_read) <= sizeof(((struct loop_job *)0)->u.large), "fits into a large job");
@@ -53,13 +55,29 @@ static void cancel(struct loop *loop, struct loop_job *job)
 
 static const struct loop_job_kind read_kind = {.name = "read", .cancel = cancel, .size = LOOP_JOB_LARGE};
 
+static const struct loop_job_kind kept_kind = {.name = "read of kept bytes"};
+
+/* Starts a read of what is kept for the next one, which takes nothing where there is no memory for the job. */
+static loop_job read_kept(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    struct loop_job *job = loop_job_start(source->scope, NULL, &kept_kind, fn, arg, &id);
+    if (job) {
+        loop_job_complete(source->scope->loop, job, loop_source_take_kept(source, buf, len));
+    }
+    return id;
+}
+
 loop_job loop_source_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
 {
     if (source->ops == &loop_fd_source) {
         return loop_fd_read(loop_fd_of_source(source), (struct iovec){buf, len}, false, fn, arg);
     }
-    int64_t error = loop_own_is_over(source->scope) ? -ECANCELED : loop_source_take_error(source);
-    return error ? loop_job_instant(source->scope, error, fn, arg) : source->ops->read(source, buf, len, fn, arg);
+    if (loop_own_is_over(source->scope)) {
+        return loop_job_instant(source->scope, -ECANCELED, fn, arg);
+    }
+    return loop_source_has_kept(source) ? read_kept(source, buf, len, fn, arg)
+                                        : source->ops->read(source, buf, len, fn, arg);
 }
 
 static void on_part(void *arg, int64_t result);
@@ -77,6 +95,13 @@ static bool start_part(struct loop_job *job)
     return inner != 0;
 }
 
+/* Drops what the job keeps of its source. */
+static void let_go(struct own_read *read)
+{
+    loop_own_release(read->record);
+    loop_source_unpin(read->source);
+}
+
 /* Goes on after a read of the source, or finishes the job. */
 static void on_part(void *arg, int64_t result)
 {
@@ -92,12 +117,13 @@ static void on_part(void *arg, int64_t result)
             if (start_part(job)) {
                 return;
             }
-            result = -ENOMEM;
+            result = job->is_cancelled ? -ECANCELED : -ENOMEM;
         }
-    } else if (result < 0 && read->done > 0) {
+    }
+    if (result < 0 && read->done > 0) {
         loop_source_keep_error(read->source, result);
     }
-    loop_source_unpin(read->source);
+    let_go(read);
     loop_job_finish(loop, job, read->done > 0 ? (int64_t)read->done : result);
 }
 
@@ -112,8 +138,9 @@ loop_job loop_own_read(struct loop_source *source, struct iovec buffer, bool is_
     *read_of(job) =
         (struct own_read){.source = source, .buf = buffer.iov_base, .len = buffer.iov_len, .is_exact = is_exact};
     loop_source_pin(source);
-    if (!start_part(job)) {
-        loop_source_unpin(source);
+    read_of(job)->record = is_exact ? loop_own_hold(source) : NULL;
+    if ((is_exact && !read_of(job)->record) || !start_part(job)) {
+        let_go(read_of(job));
         loop_job_complete(source->scope->loop, job, job->is_cancelled ? -ECANCELED : -ENOMEM);
     }
     return id;

@@ -11,10 +11,13 @@
 
 struct loop_rest;
 
-/* What the reader does for its rest. `let_go` frees the reader, when the last pin is dropped, unless something else
- * keeps it. */
+struct loop_block;
+
+/* What the reader does for its rest. `give_back` is for loop_source_give_back (kept.h). `let_go` frees the reader, when
+ * the last pin is dropped, unless something else keeps it. */
 struct loop_rest_functions {
     struct loop_source_ops source;
+    bool (*give_back)(struct loop_rest *rest, struct loop_block *block);
     void (*let_go)(struct loop_rest *rest);
 };
 
@@ -50,6 +53,12 @@ __attribute__((cold)) bool loop_bad_rest(const struct loop_rest *rest, const cha
 static inline void loop_rest_pin(struct loop_rest *rest)
 {
     rest->pins++;
+}
+
+/* Gives the last bytes that were read back to the reader. Takes ownership of the block. False where they are lost. */
+static inline bool loop_rest_give_back(struct loop_rest *rest, struct loop_block *block)
+{
+    return rest->functions->give_back(rest, block);
 }
 
 /* Drops a pin, which may free the object. */
