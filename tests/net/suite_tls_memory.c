@@ -5,6 +5,7 @@
 #include "tls.h"
 #include "wire.h"
 
+#include <loop/reader.h>
 #include <net/tls/context.h>
 
 #include <openssl/crypto.h>
@@ -116,6 +117,32 @@ TEST(tls_without_memory_loses_and_leaves_nothing)
     } while (failed);
     CHECK(n > 40);
     CHECK(most_jobs >= 9);
+}
+
+/* ---- bytes that are given back ---- */
+
+LOOP_TEST(tls_source_gets_the_bytes_of_a_reader_back_without_memory)
+{
+    static struct loop_source *source;
+    static struct loop_reader *reader;
+    static char got[8];
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    source = &pair.flows[TLS_SERVER]->source;
+    reader = loop_reader_create(source, 0);
+    AWAIT(loop_write(&pair.flows[TLS_CLIENT]->sink, "one\ntwo\n", 8, GO));
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 4);
+    fail_allocation(1, true);
+    loop_reader_destroy(reader);
+    CHECK(allocation_failed());
+    fail_allocation(0, false);
+    AWAIT(loop_read_exact(source, got, 4, GO));
+    CHECK_IS(result, 4);
+    CHECK(memcmp(got, "two\n", 4) == 0);
+    END;
 }
 
 /* ---- no memory after the continuation ---- */
