@@ -155,7 +155,7 @@ typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk)
  *
  * Cancelled, it ends with -ECANCELED. Bytes not yet read stay in the source. Bytes already read are delivered first,
  * and wait for a chunk where none is free; but when the scope is cancelled, bytes that would have to wait are
- * dropped. */
+ * dropped. Where there is no memory to wait, the stream ends with -ENOMEM, and the bytes go back to the source. */
 LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
 /* ---- writing ---- */

@@ -3,7 +3,7 @@
  * Streams over files, and over sources of the program's own. An idle stream holds no chunk, so that any number of them
  * leaves the region to others. Where the source has try_read, the stream takes a chunk for that call and gives it back
  * when nothing was there; then it waits without one (wait_readable). Otherwise it reads into a buffer of its own and
- * copies what has come into a chunk.
+ * copies what has come into a chunk. Where there is no memory to wait for the chunk the bytes go back to the source.
  *
  * A stream waits for one inner job (a wait, a read, a chunk), or is due in the run queue, or is paused. go_on decides
  * what is next. It is called from the dispatch only.
@@ -16,6 +16,7 @@
 #include <loop/core/scope.h>
 #include <loop/flow/descriptor/descriptor.h>
 #include <loop/flow/own/join.h>
+#include <loop/flow/own/kept.h>
 #include <loop/flow/own/pin.h>
 #include <loop/flow/own/read.h>
 #include <loop/flow/source_stream.h>
@@ -31,7 +32,8 @@ struct source_stream {
     struct loop_stream stream; /* must be first */
     struct loop_source *source;
     loop_job inner;                 /* what it waits for, or 0 */
-    char *buffer;                   /* from aligned_alloc, at the first read into it; or NULL */
+    struct loop_block *buffer;      /* from aligned_alloc, at the first read into it; or NULL */
+    struct loop_own *record;        /* held with the buffer; or NULL */
     struct loop_own_member *member; /* of loop_own_tie_source */
     uint32_t n_buffered;            /* bytes in it that have not been lent */
     int32_t status;                 /* what the source has ended with */
@@ -64,13 +66,32 @@ static bool wait_for(struct loop *loop, struct source_stream *state, const struc
     return inner != 0;
 }
 
+/* Returns the bytes of the buffer, which are aligned. */
+static char *bytes_of(struct loop_block *buffer)
+{
+    return (char *)buffer + BUFFER_ALIGNMENT;
+}
+
+/* Frees the buffer. What is left in it goes back to the source. */
+static void drop_buffer(struct source_stream *state)
+{
+    if (state->n_buffered > 0) {
+        size_t at = (size_t)(bytes_of(state->buffer) - (char *)state->buffer->bytes);
+        *state->buffer = (struct loop_block){.at = at, .end = at + state->n_buffered};
+        (void)loop_source_give_back(state->source, state->buffer);
+    } else {
+        loop_kernel_free(state->buffer);
+    }
+    loop_own_release(state->record);
+    state->buffer = NULL;
+}
+
 /* Ends the stream. From the dispatch only. */
 static void finish(struct loop *loop, struct loop_job *job, int64_t result)
 {
     struct source_stream *state = state_of(job);
     loop_stream_give_reserved(loop, &state->stream);
-    loop_kernel_free(state->buffer);
-    state->buffer = NULL;
+    drop_buffer(state);
     if (!job->fd) {
         loop_own_untie_source(state->source, job, &state->member, &state->uses_fd);
     }
@@ -134,7 +155,7 @@ static void lend_buffered(struct loop *loop, struct loop_job *job)
     if (chunk) {
         size_t used = state->n_buffered;
         state->n_buffered = 0;
-        memcpy(loop_chunk_memory(chunk), state->buffer, used);
+        memcpy(loop_chunk_memory(chunk), bytes_of(state->buffer), used);
         lend(loop, job, chunk, used);
     }
 }
@@ -208,15 +229,28 @@ static void on_read(void *arg, int64_t result)
     go_on(job->scope->loop, job, 0);
 }
 
+/* Allocates the buffer. False when there is no memory. */
+static bool make_buffer(struct source_stream *state, size_t len)
+{
+    size_t pages = (len + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT + 1; /* the first is for the block's fields */
+    if (!loop_source_hold(state->source, &state->record)) {
+        return false;
+    }
+    state->buffer = loop_kernel_aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
+    if (!state->buffer) {
+        loop_own_release(state->record);
+        state->record = NULL;
+    }
+    return state->buffer != NULL;
+}
+
 /* Starts a read into the buffer. 0 when there is no memory. */
 static loop_job read_to_buffer(struct loop *loop, struct loop_job *job)
 {
     struct source_stream *state = state_of(job);
-    size_t len = buffer_length(loop), pages = (len + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT;
-    if (!state->buffer) {
-        state->buffer = loop_kernel_aligned_alloc(BUFFER_ALIGNMENT, pages * BUFFER_ALIGNMENT);
-    }
-    return state->buffer ? loop_source_read(state->source, state->buffer, len, on_read, job) : 0;
+    size_t len = buffer_length(loop);
+    bool has_buffer = state->buffer || make_buffer(state, len);
+    return has_buffer ? loop_source_read(state->source, bytes_of(state->buffer), len, on_read, job) : 0;
 }
 
 /* Waits for bytes without a chunk. The source's function may cancel the stream. */

@@ -419,6 +419,65 @@ LOOP_TEST_ROWS(own_source_keeps_what_a_read_without_memory_would_have_returned, 
     END;
 }
 
+/* ---- streams ---- */
+
+/* Takes all free chunks of the region, and gives them back when `chunks` has some. */
+static void toggle_chunks(struct loop *loop)
+{
+    static struct loop_chunk *chunks[4096];
+    static size_t n;
+
+    if (n > 0) {
+        while (n > 0) {
+            loop_chunk_free(loop, chunks[--n]);
+        }
+        return;
+    }
+    while ((chunks[n] = loop_chunk_alloc(loop))) {
+        n++;
+    }
+}
+
+LOOP_TEST_ROWS(stream_without_memory_for_a_chunk_gives_its_bytes_back, 2)
+{
+    static struct text text;
+    static struct loop_source *source;
+    static struct loop_scope *other;
+    static struct record record;
+    static loop_job stream;
+    static char got[20];
+
+    BEGIN;
+    other = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(other);
+    source = make_text(env->scope, &text, "abcdefghij", &plain_ops);
+    if (script.row) {
+        source = loop_reader_source(loop_reader_create(source, 0));
+    }
+    record = (struct record){.data = got, .room = sizeof got};
+    toggle_chunks(env->loop);
+    stream = START(loop_stream(source, RECORD(&record)));
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(text.reads, UINT32_MAX - 1);
+    CHECK_IS(loop_pause(env->loop, stream), 0);
+    AWAIT(turns(env->scope, 2, GO));
+    CHECK_IS(loop_resume(env->loop, stream), 0);
+    fail_allocation(1, true);
+    use_up_jobs(other);
+    WAIT_UNTIL(record.ends);
+    fail_allocation(0, false);
+    CHECK_IS(record.end, -ENOMEM);
+    CHECK_IS(record.length, 0);
+    toggle_chunks(env->loop);
+    loop_scope_cancel(other);
+    loop_scope_unhold(other);
+    AWAIT(turns(env->scope, 2, GO));
+    AWAIT(loop_read_exact(source, got, 10, GO));
+    CHECK_IS(result, 10);
+    CHECK(memcmp(got, "abcdefghij", 10) == 0);
+    END;
+}
+
 /* ---- each allocation in turn ---- */
 
 static struct text many;
