@@ -273,6 +273,31 @@ LOOP_TEST(reader_s_bytes_survive_the_reader_below)
     END;
 }
 
+/* The reader below is reading into its buffer, so the bytes go to its source. */
+LOOP_TEST(reader_s_bytes_leave_the_buffer_that_is_read_into_alone)
+{
+    static struct text text;
+    static struct loop_source *source;
+    static struct loop_reader *below, *above;
+    static struct once taken;
+    static char got[20];
+
+    BEGIN;
+    source = make_text(env->scope, &text, "abcdefghij", &plain_ops);
+    below = loop_reader_create(source, 0);
+    text.most = 4;
+    FILL(above, loop_reader_source(below));
+    START(loop_reader_take(below, 100, ONCE(&taken)));
+    loop_reader_destroy(above);
+    WAIT_UNTIL(taken.count);
+    ONCE_IS(taken, 4);
+    CHECK(memcmp(loop_reader_data(below, NULL), "efgh", 4) == 0);
+    AWAIT(loop_read_exact(source, got, 6, GO));
+    CHECK_IS(result, 6);
+    CHECK(memcmp(got, "abcdij", 6) == 0);
+    END;
+}
+
 /* ---- copies ---- */
 
 static loop_job stalled;
