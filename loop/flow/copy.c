@@ -87,8 +87,7 @@ static const struct loop_job_kind *kind_for(const struct ends *ends)
  * has not been resumed, so that what follows would follow a gap. 0 where it can. */
 static int64_t sink_error(const struct ends *ends)
 {
-    const struct loop_own *own =
-        ends->sink->ops == &loop_fd_sink ? NULL : loop_own_find(ends->sink->scope->loop, ends->sink);
+    const struct loop_own *own = ends->sink->ops == &loop_fd_sink ? NULL : loop_own_find(ends->sink->scope, ends->sink);
     if (ends->to && ends->to->state != LOOP_FD_OPEN) {
         return -EBADF;
     }
@@ -163,7 +162,7 @@ static loop_job start(const struct ends *ends, loop_fn *fn, void *arg)
  * which come first. */
 static struct loop_fd *fd_behind(struct loop_sink *sink)
 {
-    const struct loop_own *own = sink->ops == &loop_fd_sink ? NULL : loop_own_find(sink->scope->loop, sink);
+    const struct loop_own *own = sink->ops == &loop_fd_sink ? NULL : loop_own_find(sink->scope, sink);
     bool has_queue = own && !loop_list_is_empty(&own->queue);
     return sink->ops->fd && !has_queue ? sink->ops->fd(sink) : NULL;
 }

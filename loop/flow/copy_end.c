@@ -46,8 +46,8 @@ bool loop_copy_hides_error(const struct loop_job *job, int64_t why, enum loop_co
 /* Parts from the source and the sink, and stops holding the sink's scope. */
 static void leave_ends(struct loop *loop, struct more *more)
 {
-    loop_own_drop_member(loop, &more->in_source);
-    loop_own_drop_member(loop, &more->in_sink);
+    loop_own_drop_member(&more->in_source);
+    loop_own_drop_member(&more->in_sink);
     if (more->hold) {
         loop_job_complete(loop, more->hold, 0);
         more->hold = NULL;

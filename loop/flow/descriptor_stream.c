@@ -256,7 +256,7 @@ static const struct loop_job_kind stream_kind = {.name = "stream",
 static void part(struct loop_job *job)
 {
     if (job->u.args.extra) {
-        loop_own_drop_member(job->scope->loop, job->u.args.extra);
+        loop_own_drop_member(job->u.args.extra);
     }
 }
 

@@ -123,7 +123,7 @@ static bool is_too_long(const struct iovec *iov, size_t n_iov)
 /* Returns the record of a sink, or NULL where nothing is kept for it. */
 static struct loop_own *own_of(const struct loop_sink *sink)
 {
-    return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope->loop, sink) : NULL;
+    return sink->ops != &loop_fd_sink ? loop_own_find(sink->scope, sink) : NULL;
 }
 
 loop_job loop_writev(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)

@@ -59,9 +59,9 @@ bool loop_own_sink_needs_member(const struct loop_sink *sink, const struct loop_
 static bool add_member(struct loop_scope *scope, const void *end, struct loop_job *job, struct loop_own_member *member)
 {
     struct loop_own *own = loop_own_get(scope, end);
-    assert(!member->end);
+    assert(!member->own);
     if (own) {
-        member->end = end;
+        member->own = own;
         member->job = job;
         loop_hlist_push(&own->members, &member->link);
     }
@@ -79,12 +79,12 @@ bool loop_own_add_sink_member(const struct loop_sink *sink, struct loop_job *job
     return add_member(sink->scope, sink, job, member);
 }
 
-void loop_own_drop_member(struct loop *loop, struct loop_own_member *member)
+void loop_own_drop_member(struct loop_own_member *member)
 {
-    if (member->end) {
-        struct loop_own *own = loop_own_find(loop, member->end);
+    struct loop_own *own = member->own;
+    if (own) {
         loop_hlist_remove(&member->link);
-        member->end = NULL;
+        member->own = NULL;
         loop_own_settle(own);
     }
 }
@@ -131,7 +131,8 @@ bool loop_own_join_sink(const struct loop_sink *sink, struct loop_job *job)
 
 void loop_own_part_source(const struct loop_source *source, struct loop_job *job, bool uses_fd)
 {
-    struct loop_own *own = job->in_fd.at && !uses_fd ? loop_own_find(job->scope->loop, closed_by(source)) : NULL;
+    const struct loop_source *end = job->in_fd.at && !uses_fd ? closed_by(source) : NULL;
+    struct loop_own *own = end ? loop_own_find(end->scope, end) : NULL;
     loop_hlist_remove(&job->in_fd);
     if (own) {
         loop_own_settle(own);
@@ -143,7 +144,7 @@ void loop_own_part_source(const struct loop_source *source, struct loop_job *job
 
 void loop_own_part_sink(const struct loop_sink *sink, struct loop_job *job)
 {
-    struct loop_own *own = loop_own_find(sink->scope->loop, sink);
+    struct loop_own *own = loop_own_find(sink->scope, sink);
     const struct loop_index_node *node = &job->u.args.in_second;
     if (own && (node->newer || node->older || own->sink_jobs.first == loop_index_of(job))) {
         loop_index_remove(large_jobs(own->loop), &own->sink_jobs, job, IN_SECOND);
@@ -164,7 +165,7 @@ void loop_own_untie_source(const struct loop_source *source, struct loop_job *jo
                            bool *uses_fd)
 {
     if (*member) {
-        loop_own_drop_member(job->scope->loop, *member);
+        loop_own_drop_member(*member);
         loop_kernel_free(*member);
         *member = NULL;
     }
@@ -179,7 +180,7 @@ void loop_own_untie_source(const struct loop_source *source, struct loop_job *jo
 void loop_own_end_source(const struct loop_source *source)
 {
     struct loop *loop = source->scope->loop;
-    const struct loop_own *own = loop_own_find(loop, source);
+    const struct loop_own *own = loop_own_find(source->scope, source);
     struct loop_hnode *node = own ? loop_hlist_oldest(&own->jobs) : NULL;
     for (; node; node = loop_hlist_newer(&own->jobs, node)) {
         loop_job_cancel(loop, LOOP_CONTAINER(node, struct loop_job, in_fd));
@@ -192,7 +193,7 @@ void loop_own_end_source(const struct loop_source *source)
 void loop_own_end_sink(const struct loop_sink *sink)
 {
     struct loop *loop = sink->scope->loop;
-    const struct loop_own *own = loop_own_find(loop, sink);
+    const struct loop_own *own = loop_own_find(sink->scope, sink);
     struct loop_job *job = own ? loop_index_oldest(large_jobs(loop), &own->sink_jobs, IN_SECOND) : NULL;
     for (; job; job = loop_index_newer(large_jobs(loop), job, IN_SECOND)) {
         loop_job_cancel(loop, job);

@@ -16,7 +16,7 @@
  * the descriptor directly, and a close that leaves the descriptor open ends it too. Zeros: in no list. */
 struct loop_own_member {
     struct loop_hnode link;
-    const void *end; /* the source or sink; NULL: in no list */
+    struct loop_own *own; /* of the source or sink; NULL: in no list */
     struct loop_job *job;
 };
 
@@ -35,7 +35,7 @@ bool loop_own_add_member(const struct loop_source *source, struct loop_job *job,
 bool loop_own_add_sink_member(const struct loop_sink *sink, struct loop_job *job, struct loop_own_member *member);
 
 /* Undoes either, before the job ends. Harmless without it. */
-void loop_own_drop_member(struct loop *loop, struct loop_own_member *member);
+void loop_own_drop_member(struct loop_own_member *member);
 
 /* Has the close of a source cancel `job`, a job without a descriptor. Below the rest of a reader this is the close of
  * the descriptor, where there is an open one: the job uses it, and `*uses_fd` is set. No effect for a source without

@@ -13,9 +13,8 @@
 /* Returns the record of a source where something is kept for its next read, or NULL. */
 static struct loop_own *kept_of(const struct loop_source *source)
 {
-    struct loop_own *own = loop_own_find(source->scope->loop, source);
-    bool is_its = own && own->scope == source->scope; /* not of another source, which was at this address */
-    return is_its && (own->unread || own->error) ? own : NULL;
+    struct loop_own *own = loop_own_find(source->scope, source);
+    return own && (own->unread || own->error) ? own : NULL;
 }
 
 static struct loop_fd *fd_of(struct loop_source *source)
@@ -67,7 +66,7 @@ int loop_own_unread(struct loop_source *source, const void *bytes, size_t len)
 /* Keeps a block that its source did not take. False where nothing holds the record. */
 static bool keep_block(struct loop_source *source, struct loop_block *block)
 {
-    struct loop_own *own = loop_own_find(source->scope->loop, source);
+    struct loop_own *own = loop_own_find(source->scope, source);
     struct loop_fd *fd = own && own->unread ? NULL : fd_of(source);
     if (fd) {
         loop_unread_give_back(fd, block);

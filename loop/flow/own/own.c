@@ -64,13 +64,17 @@ static bool has_jobs(const struct loop_own *own)
     return !loop_list_is_empty(&own->queue) || !loop_list_is_empty(&own->drainers) || joined(own);
 }
 
-struct loop_own *loop_own_find(const struct loop *loop, const void *end)
+struct loop_own *loop_own_find(const struct loop_scope *scope, const void *end)
 {
-    struct loop_hnode *node = loop_slab_in_use(&loop->owns.slab) > 0 ? place_of(&loop->owns, end)->first : NULL;
-    while (node && LOOP_CONTAINER(node, struct loop_own, in_table)->end != end) {
-        node = node->next;
+    const struct loop_owns *owns = &scope->loop->owns;
+    struct loop_hnode *node = loop_slab_in_use(&owns->slab) > 0 ? place_of(owns, end)->first : NULL;
+    for (; node; node = node->next) {
+        struct loop_own *own = LOOP_CONTAINER(node, struct loop_own, in_table);
+        if (own->end == end && own->scope == scope) {
+            return own;
+        }
     }
-    return node ? LOOP_CONTAINER(node, struct loop_own, in_table) : NULL;
+    return NULL;
 }
 
 void loop_own_drop(struct loop_own *own)
@@ -91,12 +95,7 @@ static void drop_kept(struct loop_kept *kept)
 struct loop_own *loop_own_get(struct loop_scope *scope, const void *end)
 {
     struct loop *loop = scope->loop;
-    struct loop_own *own = loop_own_find(loop, end);
-    bool has_other_jobs = own && (!loop_list_is_empty(&own->queue) || joined(own) || own->holds);
-    if (own && own->scope != scope && !has_other_jobs) {
-        loop_own_drop(own); /* of another source or sink, which was at this address */
-        own = NULL;
-    }
+    struct loop_own *own = loop_own_find(scope, end);
     if (own) {
         return own;
     }

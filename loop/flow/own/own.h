@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
  * Records of what the library keeps for sources and sinks of the program's own, whose structs are the program's: what
- * the next reads of a source return, the queue of a sink. The address of the source or sink finds its record, which
- * exists while there is something to keep, at most until the scope has ended.
+ * the next reads of a source return, the queue of a sink. The scope and the address of the source or sink find its
+ * record, which exists while there is something to keep, at most until the scope has ended. From on_end of the scope on
+ * there may be another source or sink at this address.
  */
 #ifndef LOOP_FLOW_OWN_OWN_H
 #define LOOP_FLOW_OWN_OWN_H
@@ -36,8 +37,8 @@ struct loop_own {
     bool has_overflowed; /* a refused write has not been resumed yet */
 };
 
-/* Returns the record of a source or sink, or NULL where there is none. */
-struct loop_own *loop_own_find(const struct loop *loop, const void *end);
+/* Returns the record of a source or sink of `scope`, or NULL where there is none. */
+struct loop_own *loop_own_find(const struct loop_scope *scope, const void *end);
 
 /* Returns the record of a source or sink of `scope`, which takes work, and makes it where there is none. NULL when
  * there is no memory. */

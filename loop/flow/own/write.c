@@ -337,7 +337,7 @@ loop_job loop_own_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     }
     write_of(job)->error = error_ahead(own);
     (void)enqueue(own, job);
-    own = loop_own_find(sink->scope->loop, sink);
+    own = loop_own_find(sink->scope, sink);
     if (sink->ops->expect_shutdown && own && is_behind_write(own)) {
         sink->ops->expect_shutdown(sink);
     }

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * Bytes and errors that the library keeps for sources that the program implements: for which source, and in which
+ * order.
+ */
+#include "harness.h"
+#include "sockets.h"
+
+#include <loop/part.h>
+#include <loop/reader.h>
+
+/* A source of a text, up to `most` bytes in each read, and then `end`. It never has memory to take bytes back. */
+struct text {
+    struct loop_source source;
+    const char *bytes;
+    size_t most;
+    uint32_t reads; /* so many find memory for a job */
+    int end;
+    struct loop_fd *fd; /* behind the source, once `reads_fd` is set */
+    bool reads_fd, takes_back;
+};
+
+static loop_job text_read(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    struct text *text = source->self;
+    loop_job job = text->reads > 0 ? loop_promise(source->scope, NULL, NULL, fn, arg) : 0;
+    size_t left = strlen(text->bytes), n = left < len ? left : len;
+
+    n = n < text->most ? n : text->most;
+    if (job) {
+        text->reads--;
+        memcpy(buf, text->bytes, n);
+        text->bytes += n;
+        loop_resolve(loop_scope_loop(source->scope), job, n > 0 ? (int64_t)n : text->end);
+    }
+    return job;
+}
+
+static struct loop_fd *text_fd(struct loop_source *source)
+{
+    const struct text *text = source->self;
+
+    return text->reads_fd ? text->fd : NULL;
+}
+
+static int text_unread(struct loop_source *source, const void *bytes, size_t len)
+{
+    struct text *text = source->self;
+
+    (void)bytes;
+    if (!text->takes_back) {
+        return -ENOMEM;
+    }
+    text->bytes -= len;
+    return 0;
+}
+
+static int text_close(struct loop_source *source)
+{
+    (void)source;
+    return 0;
+}
+
+static const struct loop_source_ops text_ops = {
+    .read = text_read, .fd = text_fd, .close = text_close, .unread = text_unread};
+
+static struct loop_source *make_text(struct loop_scope *scope, struct text *text, const char *bytes)
+{
+    *text = (struct text){.source = {&text_ops, scope, text}, .bytes = bytes, .most = SIZE_MAX, .reads = UINT32_MAX};
+    return &text->source;
+}
+
+static char got[20];
+
+/* Creates a reader of the source that has read the bytes that the source gives at once. */
+#define FILL(reader, source)                                                                                           \
+    do {                                                                                                               \
+        (reader) = loop_reader_create((source), 0);                                                                    \
+        AWAIT(loop_reader_fill((reader), 1, GO));                                                                      \
+        CHECK(result > 0);                                                                                             \
+    } while (0)
+
+/* ---- an address that is used again ---- */
+
+static struct text text;
+static struct loop_scope *second;
+static struct loop_reader *later;
+static struct once ended;
+
+static void use_again(void *arg, int64_t result)
+{
+    struct loop_env *env = arg;
+
+    second = loop_scope_open(env->scope, NULL, NULL);
+    later = loop_reader_create(make_text(second, &text, "second"), 0);
+    once_resumed(&ended, result);
+}
+
+/* A reader without a job lives until on_end has returned. */
+LOOP_TEST(own_source_s_place_may_be_used_again_at_the_end_of_its_scope)
+{
+    static struct loop_scope *first;
+    static struct loop_reader *reader;
+
+    BEGIN;
+    first = loop_scope_open(env->scope, use_again, env);
+    loop_scope_hold(first);
+    FILL(reader, make_text(first, &text, "first"));
+    loop_scope_unhold(first);
+    WAIT_UNTIL(ended.count);
+    AWAIT(loop_reader_fill(later, 1, GO));
+    CHECK_IS(result, 6);
+    loop_reader_destroy(later);
+    AWAIT(loop_read_exact(&text.source, got, 6, GO));
+    CHECK_IS(result, 6);
+    CHECK(memcmp(got, "second", 6) == 0);
+    END;
+}
+
+/* A reader above keeps one that has been destroyed, whose source the program may free. */
+LOOP_TEST(own_source_s_place_may_be_used_again_below_a_reader_on_a_reader)
+{
+    static struct loop_scope *first;
+    static struct loop_reader *below, *above;
+
+    BEGIN;
+    first = loop_scope_open(env->scope, ONCE(&ended));
+    loop_scope_hold(first);
+    below = loop_reader_create(make_text(first, &text, "first"), 0);
+    FILL(above, loop_reader_source(below));
+    loop_reader_destroy(below);
+    CHECK_IS(loop_source_close(&text.source), 0);
+    FILL(later, make_text(env->scope, &text, "second"));
+    loop_scope_unhold(first);
+    WAIT_UNTIL(ended.count);
+    loop_reader_destroy(later);
+    AWAIT(loop_read(&text.source, got, sizeof got, GO));
+    CHECK_IS(result, 6);
+    CHECK(memcmp(got, "second", 6) == 0);
+    END;
+}
