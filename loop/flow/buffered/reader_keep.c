@@ -55,6 +55,7 @@ void loop_reader_let_go(struct loop_reader *reader)
         loop_rest_unpin(reader->below);
     }
     loop_own_release(reader->record);
+    loop_source_drop_kept(&reader->rest.source); /* the next reader may get this address */
     loop_slab_put(&reader->loop->readers, reader);
 }
 

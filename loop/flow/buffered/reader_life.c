@@ -120,6 +120,7 @@ struct loop_reader *loop_reader_create(struct loop_source *source, size_t max_by
         return NULL;
     }
     reader->record = record;
+    reader->closes = record ? record->closes : 0;
     max_bytes = max_bytes > 0 ? max_bytes : MAX_BYTES;
     reader->loop = loop;
     reader->scope = scope;

@@ -70,14 +70,20 @@ static int unread_rest(struct loop_source *source, const void *bytes, size_t len
     return loop_reader_buffer_put_back(&reader->buffer, bytes, len) ? 0 : -ENOMEM;
 }
 
-/* Gives a block to the source of the reader. A destroyed reader may have outlived its source, but not the record. */
+/* Gives a block to the source of the reader. A destroyed reader may have outlived its source, but not the record. If
+ * the source has been closed, there may be another one at its address: the bytes are lost. */
 static bool give_to_source(struct loop_reader *reader, struct loop_block *block)
 {
-    if (reader->is_destroyed && reader->record) {
-        loop_own_keep_block(reader->record, block);
-        return true;
+    if (!reader->is_destroyed || !reader->record) {
+        return loop_source_give_back(reader->source, block);
     }
-    return loop_source_give_back(reader->source, block);
+    bool is_open = reader->record->closes == reader->closes;
+    if (is_open) {
+        loop_own_keep_block(reader->record, block);
+    } else {
+        loop_block_free(reader->loop, block);
+    }
+    return is_open;
 }
 
 /* Puts the bytes of a block into the buffer. Without memory they go to the source, and what is buffered before them. A

@@ -35,6 +35,7 @@ struct loop_reader {
     struct loop_fd *fd;      /* the descriptor behind the source, pinned; or NULL */
     struct loop_rest *below; /* the rest that the source is, pinned; or NULL */
     struct loop_own *record; /* of another source with `unread`, held: for bytes that it cannot take back; or NULL */
+    uint32_t closes;         /* of the record, when the reader was made */
     struct loop_kept kept;   /* in more->kept of the scope */
     struct loop_reader_buffer buffer;
     size_t max_bytes; /* of one operation */

@@ -158,8 +158,9 @@ int64_t loop_source_take_kept(const struct loop_source *source, void *buf, size_
 
 void loop_source_drop_kept(const struct loop_source *source)
 {
-    struct loop_own *own = kept_of(source);
+    struct loop_own *own = loop_own_find(source->scope, source);
     if (own) {
+        own->closes++;
         loop_own_drop_unread(own);
         own->error = 0;
         loop_own_settle(own);

@@ -16,8 +16,7 @@
 bool loop_source_hold(const struct loop_source *source, struct loop_own **record);
 
 /* Gives the last bytes that were read back to a source of any kind, without an allocation, and takes ownership of the
- * block. Needs loop_source_hold. Returns false where the bytes are lost: the
- * source has no `unread`, or is closed. */
+ * block. Needs loop_source_hold. Returns false where the bytes are lost: the source has no `unread`, or is closed. */
 bool loop_source_give_back(struct loop_source *source, struct loop_block *block);
 
 /* Gives bytes back: loop_source_unread for a source that is not a descriptor's. Returns 0 or -errno. */
@@ -37,7 +36,8 @@ bool loop_source_has_kept(const struct loop_source *source);
  * error, which is kept no longer; 0 where nothing is kept. */
 int64_t loop_source_take_kept(const struct loop_source *source, void *buf, size_t len);
 
-/* Drops what is kept in the record of a source that is closed. The source is not a descriptor's. */
+/* Drops what is kept in the record of a source that is closed, or of a reader that is freed. The source is not a
+ * descriptor's. */
 void loop_source_drop_kept(const struct loop_source *source);
 
 /* Returns the descriptor from which the bytes of a source of any kind may be read directly; NULL where there is none,

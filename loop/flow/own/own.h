@@ -27,6 +27,7 @@ struct loop_own {
     /* a source's only: */
     struct loop_block *unread; /* given back, and kept here (kept.h): the block put last first */
     uint32_t holds;            /* each keeps the record */
+    uint32_t closes;           /* how often it was closed: then another source may be at its address */
     /* a sink's only: */
     struct loop_list queue;    /* jobs that write or shut down, in order: only the first is in flight */
     struct loop_list drainers; /* jobs that wait for the queue to drain */

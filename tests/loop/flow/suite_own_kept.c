@@ -139,3 +139,44 @@ LOOP_TEST(own_source_s_place_may_be_used_again_below_a_reader_on_a_reader)
     CHECK(memcmp(got, "second", 6) == 0);
     END;
 }
+
+/* The source is another one when the bytes of the first one are given back. */
+LOOP_TEST(close_of_an_own_source_drops_what_a_reader_gives_back_later)
+{
+    static struct loop_reader *below, *above;
+
+    BEGIN;
+    below = loop_reader_create(make_text(env->scope, &text, "first"), 0);
+    FILL(above, loop_reader_source(below));
+    loop_reader_destroy(below);
+    CHECK_IS(loop_source_close(&text.source), 0);
+    make_text(env->scope, &text, "second");
+    loop_reader_destroy(above);
+    AWAIT(loop_read(&text.source, got, sizeof got, GO));
+    CHECK_IS(result, 6);
+    CHECK(memcmp(got, "second", 6) == 0);
+    END;
+}
+
+/* A reader may get the memory of one that has been destroyed. */
+LOOP_TEST(error_kept_for_a_reader_s_source_goes_with_the_reader)
+{
+    static const struct loop_source *source;
+    static struct loop_reader *reader;
+
+    BEGIN;
+    reader = loop_reader_create(make_text(env->scope, &text, "abcdef"), 0);
+    text.most = 4;
+    text.reads = 1;
+    AWAIT(loop_read_exact(loop_reader_source(reader), got, 6, GO));
+    CHECK_IS(result, 4);
+    text.reads = UINT32_MAX;
+    source = loop_reader_source(reader);
+    do {
+        loop_reader_destroy(reader);
+        reader = loop_reader_create(&text.source, 0);
+    } while (loop_reader_source(reader) != source);
+    AWAIT(loop_read(loop_reader_source(reader), got, sizeof got, GO));
+    CHECK_IS(result, 2);
+    END;
+}
