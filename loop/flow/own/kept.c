@@ -44,7 +44,7 @@ void loop_own_keep_block(struct loop_own *own, struct loop_block *block)
     own->unread = block;
 }
 
-/* Keeps a copy of the bytes, because earlier ones are kept, which they come before. */
+/* Keeps a copy of the bytes, because they come before what is kept. */
 static int keep_copy(struct loop_own *own, const void *bytes, size_t len)
 {
     struct loop_block *block = loop_block_of(bytes, len);
@@ -56,33 +56,36 @@ static int keep_copy(struct loop_own *own, const void *bytes, size_t len)
 
 int loop_own_unread(struct loop_source *source, const void *bytes, size_t len)
 {
-    struct loop_own *own = kept_of(source);
-    if (own && own->unread) {
-        return keep_copy(own, bytes, len);
+    if (!source->ops->unread) {
+        return -EOPNOTSUPP;
     }
-    return source->ops->unread ? source->ops->unread(source, bytes, len) : -EOPNOTSUPP;
+    struct loop_own *own = loop_source_is_rest(source) ? NULL : kept_of(source); /* a reader has its own place for it */
+    return own ? keep_copy(own, bytes, len) : source->ops->unread(source, bytes, len);
 }
 
-/* Keeps a block that its source did not take. False where nothing holds the record. */
+/* Keeps a block that its source did not take. False where the bytes are lost: the descriptor behind the source is
+ * closed, or nothing holds the record. */
 static bool keep_block(struct loop_source *source, struct loop_block *block)
 {
-    struct loop_own *own = loop_own_find(source->scope, source);
-    struct loop_fd *fd = own && own->unread ? NULL : fd_of(source);
+    struct loop_fd *fd = fd_of(source);
     if (fd) {
-        loop_unread_give_back(fd, block);
-    } else if (own) {
+        return loop_unread_give_back(fd, block);
+    }
+    struct loop_own *own = loop_own_find(source->scope, source);
+    if (own) {
         loop_own_keep_block(own, block);
     } else {
         loop_block_free(source->scope->loop, block);
     }
-    return fd || own;
+    return own != NULL;
 }
 
 static bool give_back_own(struct loop_source *source, struct loop_block *block)
 {
-    const struct loop_own *own = kept_of(source);
-    if (own && own->unread) {
-        return keep_block(source, block);
+    struct loop_own *own = source->ops->unread ? kept_of(source) : NULL;
+    if (own) {
+        loop_own_keep_block(own, block);
+        return true;
     }
     const char *bytes = (const char *)block->bytes + block->at;
     int error = source->ops->unread ? source->ops->unread(source, bytes, block->end - block->at) : -EOPNOTSUPP;

@@ -180,3 +180,76 @@ LOOP_TEST(error_kept_for_a_reader_s_source_goes_with_the_reader)
     CHECK_IS(result, 2);
     END;
 }
+
+/* ---- order ---- */
+
+/* As from a descriptor: the error stays behind the bytes that it came behind. */
+LOOP_TEST_ROWS(error_behind_some_bytes_stays_behind_them, 4)
+{
+    static struct loop_reader *reader;
+
+    BEGIN;
+    make_text(env->scope, &text, "abcdef");
+    text.takes_back = script.row % 2;
+    text.end = -EIO;
+    AWAIT(loop_read_exact(&text.source, got, 10, GO));
+    CHECK_IS(result, 6);
+    text.end = 0;
+    if (script.row < 2) {
+        CHECK_IS(loop_source_unread(&text.source, "ef", 2), 0);
+    }
+    CHECK_IS(loop_source_unread(&text.source, "cd", 2), 0);
+    if (script.row >= 2) {
+        FILL(reader, &text.source);
+        loop_reader_destroy(reader);
+    }
+    AWAIT(loop_read_exact(&text.source, got, script.row < 2 ? 4 : 2, GO));
+    CHECK(memcmp(got, "cdef", (size_t)result) == 0);
+    CHECK_IS(result, script.row < 2 ? 4 : 2);
+    AWAIT(loop_read(&text.source, got, sizeof got, GO));
+    CHECK_IS(result, -EIO);
+    AWAIT(loop_read(&text.source, got, sizeof got, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+/* ---- what is lost ---- */
+
+static struct loop_fd *closing;
+
+static loop_job refuse(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(sink->scope, NULL, NULL, fn, arg);
+
+    (void)iov;
+    (void)n_iov;
+    loop_fd_close(closing);
+    loop_resolve(loop_scope_loop(sink->scope), job, -EPIPE);
+    return job;
+}
+
+static const struct loop_sink_ops refusing_ops = {.write = refuse};
+
+/* The source has no memory, and the descriptor behind it has been closed. */
+LOOP_TEST(copy_counts_what_a_closed_descriptor_behind_its_source_lost)
+{
+    static struct loop_copy_outcome outcome;
+    static struct loop_sink sink;
+    static int pair[2];
+
+    BEGIN;
+    make_pair(pair);
+    closing = adopt(env->scope, pair[0]);
+    loop_fd_pin(closing);
+    make_text(env->scope, &text, "abcdef");
+    text.fd = closing;
+    sink = (struct loop_sink){.ops = &refusing_ops, .scope = env->scope};
+    START(loop_copy_report(&text.source, &sink, &outcome, ONCE(&ended)));
+    text.reads_fd = true;
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, -EPIPE);
+    CHECK_IS(outcome.lost_bytes, 6);
+    loop_fd_unpin(closing);
+    close(pair[1]);
+    END;
+}
