@@ -166,7 +166,8 @@ static bool go_on(struct loop_job *job)
     struct loop_sink *sink = copy->sink;
     loop_job inner;
     bool is_full = loop_sink_is_full(sink), is_empty = !is_full && copy->rest.iov_len == 0;
-    bool is_read = is_empty && (!copy->file || copy->reads_next);
+    bool is_kept_first = is_empty && !job->fd && loop_source_has_kept(source);
+    bool is_read = is_empty && (!copy->file || copy->reads_next || is_kept_first);
     if (is_full) {
         inner = loop_sink_wait_drained(sink, on_sink_room, job);
     } else if (is_empty && !is_read) {

@@ -213,6 +213,36 @@ LOOP_TEST_ROWS(error_behind_some_bytes_stays_behind_them, 4)
     END;
 }
 
+/* The kernel sends the file from where the range is: behind what is kept. */
+LOOP_TEST(copy_of_a_range_begins_with_what_is_kept)
+{
+    static char data[9000], rest[sizeof data];
+    static struct loop_source *range;
+    static struct loop_reader *reader;
+    static struct once read;
+    static size_t len;
+    static int pair[2];
+
+    BEGIN;
+    fill_pattern(data, sizeof data, 1);
+    CHECK_IS(loop_range_source(env->scope, adopt(env->scope, make_file(data, sizeof data)), 0, sizeof data, &range), 0);
+    make_pair(pair);
+    FILL(reader, range);
+    (void)loop_reader_peek(reader, &len);
+    START(loop_read(range, rest, 1000, ONCE(&read)));
+    loop_reader_destroy(reader);
+    WAIT_UNTIL(read.count);
+    ONCE_IS(read, 1000);
+    CHECK(is_pattern_at(rest, 1000, 1, len));
+    AWAIT(loop_copy(range, &flow_of(env->scope, pair[0])->sink, GO));
+    CHECK_IS(result, sizeof data - 1000);
+    CHECK_IS(recv(pair[1], rest, sizeof data - 1000, MSG_WAITALL), sizeof data - 1000);
+    CHECK(is_pattern_at(rest, len, 1, 0));
+    CHECK(is_pattern_at(rest + len, sizeof data - 1000 - len, 1, len + 1000));
+    close(pair[1]);
+    END;
+}
+
 /* ---- what is lost ---- */
 
 static struct loop_fd *closing;
