@@ -124,7 +124,7 @@ static int64_t pass_gate_of_stuck(void *unused)
 
 /* A thread that was overdue has come back, so one thread more is idle than may run. When the pool grows that one runs
  * the work that waits. */
-LOOP_TEST_WITH(p27_a_pool_that_grows_calls_a_thread_that_came_back, .pool_threads = 4, .pool_threads_min = 1)
+LOOP_TEST_WITH(p27_a_pool_that_grows_calls_a_thread_that_came_back, .pool_threads = 2, .pool_threads_min = 1)
 {
     static struct tally tally;
     static struct once stuck;
