@@ -220,7 +220,7 @@ LOOP_TEST(copy_of_a_range_begins_with_what_is_kept)
     static struct loop_source *range;
     static struct loop_reader *reader;
     static struct once read;
-    static size_t len;
+    static size_t len, n;
     static int pair[2];
 
     BEGIN;
@@ -232,13 +232,14 @@ LOOP_TEST(copy_of_a_range_begins_with_what_is_kept)
     START(loop_read(range, rest, 1000, ONCE(&read)));
     loop_reader_destroy(reader);
     WAIT_UNTIL(read.count);
-    ONCE_IS(read, 1000);
-    CHECK(is_pattern_at(rest, 1000, 1, len));
+    n = (size_t)read.result;
+    CHECK(n == 1000 || (is_hard("short") && n > 0 && n < 1000));
+    CHECK(is_pattern_at(rest, n, 1, len));
     AWAIT(loop_copy(range, &flow_of(env->scope, pair[0])->sink, GO));
-    CHECK_IS(result, sizeof data - 1000);
-    CHECK_IS(recv(pair[1], rest, sizeof data - 1000, MSG_WAITALL), sizeof data - 1000);
+    CHECK_IS(result, sizeof data - n);
+    CHECK_IS(recv(pair[1], rest, sizeof data - n, MSG_WAITALL), sizeof data - n);
     CHECK(is_pattern_at(rest, len, 1, 0));
-    CHECK(is_pattern_at(rest + len, sizeof data - 1000 - len, 1, len + 1000));
+    CHECK(is_pattern_at(rest + len, sizeof data - n - len, 1, len + n));
     close(pair[1]);
     END;
 }
