@@ -230,12 +230,25 @@ static loop_job start_directory(struct op *op)
     }
 }
 
+/* Of two that write to one file at once, one may empty it after the other has begun, which leaves zeros before what
+ * that one writes next. */
+static void note_writers(struct op *op)
+{
+    for (const struct op *other = op->program->ops; other; other = other->next) {
+        op->program->may_have_holes |=
+            other != op && other->is_started && !other->has_ended && (other->kind == SAVE || other->kind == COPY_FILE);
+    }
+}
+
 loop_job random_start_file(struct op *op)
 {
     struct loop_scope *scope = op->group->scope;
     struct loop_dir *dir = op->program->env->fs;
     const char *path = RANDOM_ONE_OF(op->program, paths);
 
+    if (op->kind == SAVE || op->kind == COPY_FILE) {
+        note_writers(op);
+    }
     switch (op->kind) {
     case SAVE: return start_save(op, path);
     case LOAD: return loop_fs_load(scope, dir, path, LARGEST, &op->memory, random_on_end, op);
@@ -253,12 +266,14 @@ loop_job random_start_file(struct op *op)
 
 /* ---- what they have brought ---- */
 
-/* A crash may leave zeros in place of bytes that were written without a sync. */
+/* A crash may leave zeros in place of bytes that were written without a sync, and so may two writers of one file. */
 static void check_file(const struct op *op, int64_t len)
 {
     char *bytes = op->memory;
 
-    for (int64_t at = 0; op->program->n_crashes > 0 && at < len; at++) {
+    bool may_have_zeros = op->program->n_crashes > 0 || op->program->may_have_holes;
+
+    for (int64_t at = 0; may_have_zeros && at < len; at++) {
         if (bytes[at] == 0) {
             explore_fill(bytes + at, 1, FILE_KEY, (uint64_t)at);
         }

@@ -178,6 +178,7 @@ struct program {
     bool cancels_next;
     unsigned first_kind, n_kinds; /* of its operations most are one of these */
     unsigned n_crashes;
+    bool may_have_holes;                  /* two operations that write to a path ran at once */
     bool is_data_removed;                 /* the directory of all files was, or may have been */
     int64_t resumed_ns;                   /* when the last pause of its node ended */
     unsigned signals_heard, signals_sent; /* bits 1 << number: waited for in this loop; sent to it */
