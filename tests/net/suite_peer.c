@@ -203,8 +203,8 @@ LOOP_TEST(peers_that_reset_leave_the_server_serving)
     END;
 }
 
-/* What a loop has at most to receive into for all flows together: 256 buffers of 4 KiB, and 16 of 64 KiB. */
-#define LOOP_BUFFERS ((size_t)(256 * 4128 + 16 * 65568))
+/* What a loop has at most to receive into for all flows together: 256 buffers of 4 KiB, and 64 of 64 KiB. */
+#define LOOP_BUFFERS ((size_t)(256 * 4128 + 64 * 65568))
 
 /* A hundred clients of an echo server write until they block and never read. Another client is not delayed. */
 LOOP_TEST(peers_that_never_read_hold_nobody_up)

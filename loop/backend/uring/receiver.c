@@ -15,10 +15,10 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* The groups. A large buffer takes what one system call of a copy would. */
+/* The groups. A large buffer takes what one system call of a copy would. One enter fills up to 40. */
 static const struct {
     unsigned slot_bytes, slots_first, slots_most; /* slots_most is a power of two */
-} sizes[] = {{4096, 64, 256}, {65536, 8, 16}};
+} sizes[] = {{4096, 64, 256}, {65536, 8, 64}};
 
 /* In the slot number of a block: it is a large one. */
 #define LARGE (UINT16_C(1) << 15)
@@ -168,6 +168,18 @@ bool loop_uring_receiver_is_scarce(struct loop *loop, const struct loop_block *b
 {
     const struct loop_uring_receiver *receiver = loop_uring_receiver_of(loop_uring_of(loop), block->slot & LARGE);
     return receiver->n_free < receiver->n_slots / 2;
+}
+
+/* Whether the group cannot grow, and has few buffers for what the kernel receives next. */
+static bool is_short(const struct loop_uring_receiver *receiver)
+{
+    return receiver && receiver->n_slots == receiver->slots_most && receiver->n_free < receiver->n_slots / 2;
+}
+
+bool loop_uring_receivers_are_short(const struct loop_uring *uring)
+{
+    return uring->setup_flags & IORING_SETUP_DEFER_TASKRUN && !uring->is_gone &&
+           (is_short(uring->receivers[0]) || is_short(uring->receivers[1]));
 }
 
 static void finish(struct loop_uring *uring, struct loop_uring_receiver *receiver)

@@ -11,7 +11,7 @@
 #include <loop/core/fd.h>
 #include <loop/core/unread.h>
 
-#define LOOP_URING_RECEIVER_PARTS 3
+#define LOOP_URING_RECEIVER_PARTS 4
 
 /* One of the groups. */
 struct loop_uring_receiver {
@@ -48,6 +48,11 @@ void loop_uring_receiver_release(struct loop *loop, struct loop_block *block);
 
 /* Returns whether fewer than half of the buffers of that size are free; see loop_backend_ops.is_scarce. */
 bool loop_uring_receiver_is_scarce(struct loop *loop, const struct loop_block *block);
+
+/* Returns whether entries are to be submitted, and their completions dispatched, before the kernel receives more: a
+ * group that has grown to its most has few free buffers, and sends that have ended give theirs back. Without deferred
+ * work (Linux 6.1) it makes no difference, because the kernel receives in any system call. */
+bool loop_uring_receivers_are_short(const struct loop_uring *uring);
 
 /* Frees both groups. No block is in use. */
 void loop_uring_receiver_finish(struct loop_uring *uring);

@@ -208,6 +208,15 @@ __attribute__((always_inline)) static inline int loop_uring_enter_now(struct loo
                                        (sigset_t *)(void *)&arg, sizeof arg);
 }
 
+/* Calls io_uring_enter to submit `to_submit` published entries. The kernel runs no deferred work. Returns what the call
+ * returns, as -errno. */
+static inline int loop_uring_submit_now(struct loop_uring *uring, unsigned to_submit)
+{
+    uring->loop->stats.enters++;
+    return loop_kernel_io_uring_enter2(uring->enter_fd, to_submit, 0, uring->enter_flags & ~IORING_ENTER_GETEVENTS,
+                                       NULL, _NSIG / 8);
+}
+
 /* Whether the ring works after such a result of io_uring_enter. A signal and a timeout are normal. How many entries
  * were submitted is read from the queue, not from the result. */
 static inline bool loop_uring_is_fine(int result)

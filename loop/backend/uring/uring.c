@@ -38,6 +38,9 @@
  * of which make no completion. */
 #define REPORTED_AT_ONCE 16u
 
+/* So many entries are worth a system call of their own. */
+#define SUBMITTED_EARLY 16u
+
 /* When the kernel has no memory to accept entries: how long to wait for completions, which is also the first sleep
  * where it cannot even wait; and the longest sleep. */
 #define SHORTAGE_WAIT_NS LOOP_MILLISECOND
@@ -162,6 +165,26 @@ static int poll_devices(struct loop_uring *uring)
     return result;
 }
 
+/* Submits what the continuations have prepared, and dispatches what that has completed: mostly sends, which give their
+ * buffers back. An enter that also ran the deferred work would receive while ended sends still have the buffers. An
+ * error is ignored here: the next enter meets it again. */
+__attribute__((noinline)) static unsigned dispatch_submitted(struct loop_uring *uring)
+{
+    loop_uring_publish(uring);
+    (void)loop_uring_submit_now(uring, loop_uring_unsubmitted(uring));
+    return loop_uring_dispatch(uring);
+}
+
+/* Dispatches what the kernel has reported. Returns how many completions that were. */
+__attribute__((always_inline)) static inline unsigned dispatch_reported(struct loop_uring *uring)
+{
+    unsigned n = loop_uring_dispatch(uring);
+    if (loop_uring_unsubmitted(uring) >= SUBMITTED_EARLY && loop_uring_receivers_are_short(uring)) {
+        n += dispatch_submitted(uring);
+    }
+    return n;
+}
+
 /* Enters the kernel for the rest of what it has to report, after `n` completions of this turn: one enter runs some
  * twenty pieces of deferred work (Linux 6.2 and later). After fewer, what is left has come since then, from descriptors
  * that have had their share of this turn. Returns the result of the last enter, or 0. */
@@ -173,7 +196,7 @@ __attribute__((always_inline)) static inline int dispatch_rest(struct loop_uring
          n += last) {
         loop_uring_publish(uring);
         result = loop_uring_enter_now(uring, loop_uring_unsubmitted(uring), 0, 0);
-        last = loop_uring_dispatch(uring);
+        last = dispatch_reported(uring);
     }
     return loop_uring_is_shortage(result) ? 0 : result; /* the next turn meets it again */
 }
@@ -184,7 +207,7 @@ __attribute__((always_inline)) static inline int dispatch(struct loop *loop, str
 {
     loop_turn_woken(loop);
     note_overflow(uring);
-    unsigned n = loop_uring_dispatch(uring);
+    unsigned n = dispatch_reported(uring);
     if (!loop->is_hosted && loop_uring_is_fine(result)) {
         result = dispatch_rest(uring, n);
     }
