@@ -64,6 +64,16 @@ void loop_uring_tell_broken(const struct loop_uring *uring, int error)
 
 /* ---- what has not been submitted ---- */
 
+/* Returns the job of an entry, or NULL when it is not that of a job. */
+static struct loop_job *job_of(const struct loop *loop, uint64_t user_data)
+{
+    switch (loop_uring_tag_of(user_data)) {
+    case LOOP_URING_TAG_JOB: return loop_job_find(loop, loop_uring_id_of(user_data));
+    case LOOP_URING_TAG_TRANSFER: return loop_uring_transfer_of(user_data);
+    default: return NULL;
+    }
+}
+
 /* Cancels the job, or the poll, of an entry that was not submitted. The entry becomes a nop. */
 static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
 {
@@ -73,9 +83,9 @@ static void take_back(struct loop_uring *uring, struct io_uring_sqe *entry)
     *entry = (struct io_uring_sqe){.opcode = IORING_OP_NOP,
                                    .flags = IOSQE_CQE_SKIP_SUCCESS,
                                    .user_data = loop_uring_user_data(LOOP_URING_TAG_IGNORED, 0)};
-    if (tag == LOOP_URING_TAG_JOB) {
-        struct loop_job *job = loop_job_find(loop, loop_uring_id_of(user_data));
-        assert(job);
+    struct loop_job *job = job_of(loop, user_data);
+    assert(job || tag != LOOP_URING_TAG_JOB);
+    if (job) {
         loop_uring_leave(uring, job);
         job->is_polled = false;
         job->where = LOOP_AT_OWNER;

@@ -120,7 +120,7 @@ static bool begin_read(struct loop_uring *uring, struct loop_fd *fd)
         return false;
     }
     prepare_read(entry, fd, room);
-    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+    entry->user_data = loop_uring_transfer_data(job);
     uring->in_flight++;
     loop_fd_take_turn(fd, LOOP_TURN_RECEIVE); /* low-level receives wait behind it */
     loop_ready_begin_read(fd, job);
@@ -327,36 +327,48 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
 
 /* ---- jobs ---- */
 
-static void read_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
+/* Returns the result of a job's receive that has failed: -EAGAIN for an error that is the ring's. */
+static int32_t read_error(struct loop_uring *uring, const struct loop_fd *fd, int32_t error)
 {
-    struct loop_fd *fd = job->fd;
-    uring->inputs.n++;
     bool is_pipe = loop_fd_reads_by(fd) != LOOP_IO_SOCKET;
-    if (loop_uring_is_refusal(result) || (result == -EAGAIN && is_pipe)) {
-        is_pipe ? (void)(uring->refuses_pipes = true) : loop_uring_refuse_completions(uring);
-        result = -EAGAIN;
+    error = loop_uring_without_internals(error);
+    if (!loop_uring_is_refusal(error) && !(error == -EAGAIN && is_pipe)) {
+        return error;
     }
-    loop_uring_pass_turn(uring->loop, fd, LOOP_TURN_RECEIVE);
-    job->kind->transferred(uring->loop, job, result);
+    is_pipe ? (void)(uring->refuses_pipes = true) : loop_uring_refuse_completions(uring);
+    return -EAGAIN;
 }
 
-static void send_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
+/* Returns the result of a job's send that has failed: -EAGAIN for an error that is the ring's. */
+static int32_t send_error(struct loop_uring *uring, const struct loop_job *job, int32_t error)
 {
     const struct loop_fd *to = job->kind->uses_args ? job->u.args.second : job->fd;
-    if (to->write_by != LOOP_IO_SOCKET && loop_uring_is_refusal(result)) {
+    if (to->write_by != LOOP_IO_SOCKET && loop_uring_is_refusal(error)) {
         uring->refuses_pipes = true;
-        result = -EAGAIN;
+        return -EAGAIN;
     }
-    job->kind->transferred(uring->loop, job, result);
+    return error;
+}
+
+__attribute__((noinline)) static int32_t transfer_error(struct loop_uring *uring, const struct loop_job *job,
+                                                        int32_t error)
+{
+    return job->kind->room ? read_error(uring, job->fd, error) : send_error(uring, job, error);
 }
 
 void loop_uring_transferred(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
-    if (job->kind->room) {
-        read_transferred(uring, job, loop_uring_without_internals(result));
-    } else {
-        send_transferred(uring, job, result);
+    assert(job->op == LOOP_OP_NONE);
+    loop_uring_leave(uring, job);
+    if (result < 0) {
+        result = transfer_error(uring, job, result);
     }
+    if (job->kind->room) {
+        loop_uring_pass_turn(uring->loop, job->fd, LOOP_TURN_RECEIVE);
+    } else {
+        uring->inputs.n--; /* it was counted as input */
+    }
+    job->kind->transferred(uring->loop, job, result);
 }
 
 /* ---- sending ---- */
@@ -429,7 +441,7 @@ bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd
     } else {
         prepare_send(entry, fd, iov);
     }
-    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+    entry->user_data = loop_uring_transfer_data(job);
     uring->in_flight++;
     job->where = LOOP_AT_RING;
     loop_ready_begin_send(fd);

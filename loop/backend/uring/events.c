@@ -36,10 +36,6 @@ __attribute__((noinline)) static void other_job_event(struct loop_uring *uring, 
         return;
     }
     loop_uring_leave(uring, job);
-    if (job->op == LOOP_OP_NONE) {
-        loop_uring_transferred(uring, job, result);
-        return;
-    }
     if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {
         return;
     }
@@ -84,14 +80,16 @@ static void watch_event(struct loop_uring *uring, struct loop_fd *fd, enum loop_
     }
 }
 
-/* Handles a completion that is no plain input of a poll. */
+/* Handles a completion that is neither plain input of a poll nor received bytes, and not that of a job. */
 __attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t user_data, int32_t result,
                                             uint32_t flags)
 {
     enum loop_uring_tag tag = loop_uring_tag_of(user_data);
     uring->inputs.n--; /* counted again where it is input */
     switch (tag) {
-    case LOOP_URING_TAG_JOB: break; /* a job's completions do not come here */
+    case LOOP_URING_TAG_JOB:
+    case LOOP_URING_TAG_RECEIVE:
+    case LOOP_URING_TAG_TRANSFER: break; /* these do not come here */
     case LOOP_URING_TAG_WATCH_IN:
     case LOOP_URING_TAG_WATCH_OUT:
     case LOOP_URING_TAG_WATCH_PRIORITY:
@@ -99,12 +97,7 @@ __attribute__((noinline)) static void event(struct loop_uring *uring, uint64_t u
         watch_event(uring, loop_uring_fd_of(user_data, tag),
                     (enum loop_uring_watch_kind)(tag - LOOP_URING_TAG_WATCH_IN), result, flags);
         break;
-    case LOOP_URING_TAG_RECEIVE:
-        uring->inputs.n++;
-        loop_uring_received(uring, loop_uring_fd_of(user_data, tag), result, flags);
-        break;
-    case LOOP_URING_TAG_IGNORED:
-    case LOOP_URING_TAG_SELF_TEST: break;
+    case LOOP_URING_TAG_IGNORED: break;
     }
 }
 
@@ -140,10 +133,15 @@ unsigned loop_uring_dispatch(struct loop_uring *uring)
         uint64_t user_data = completion->user_data;
         int32_t result = completion->res;
         uint32_t flags = completion->flags;
+        enum loop_uring_tag tag = loop_uring_tag_of(user_data);
         __atomic_store_n(uring->cq_head, ++head, __ATOMIC_RELEASE); /* from here the place is the kernel's again */
-        if (loop_uring_tag_of(user_data) == LOOP_URING_TAG_WATCH_IN && flags & IORING_CQE_F_MORE) {
-            input_event(uring, loop_uring_fd_of(user_data, LOOP_URING_TAG_WATCH_IN), result, may);
-        } else if (loop_uring_tag_of(user_data) == LOOP_URING_TAG_JOB) {
+        if (tag == LOOP_URING_TAG_WATCH_IN && flags & IORING_CQE_F_MORE) {
+            input_event(uring, loop_uring_fd_of(user_data, tag), result, may);
+        } else if (tag == LOOP_URING_TAG_TRANSFER) {
+            loop_uring_transferred(uring, loop_uring_transfer_of(user_data), result);
+        } else if (tag == LOOP_URING_TAG_RECEIVE) {
+            loop_uring_received(uring, loop_uring_fd_of(user_data, tag), result, flags);
+        } else if (tag == LOOP_URING_TAG_JOB) {
             uring->inputs.n--;
             job_event(uring, loop_uring_id_of(user_data), result, flags);
         } else {

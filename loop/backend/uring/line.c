@@ -156,7 +156,7 @@ static void serve_job(struct loop_uring *uring, struct io_uring_sqe *entry, stru
     loop_list_remove(&job->link);
     if (job->needs_cancel_entry) {
         job->needs_cancel_entry = false;
-        loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_JOB, job->id));
+        loop_uring_prepare_cancel(entry, loop_uring_job_data(job));
     } else {
         hand_over(uring, entry, job, false);
     }

@@ -135,12 +135,10 @@ void loop_uring_end_turn(struct loop *loop, struct loop_job *job)
     loop_uring_pass_turn(loop, job->fd, turn);
 }
 
-void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn turn)
+void loop_uring_start_next(struct loop *loop, struct loop_fd *fd, enum loop_turn turn)
 {
-    loop_fd_end_turn(fd, turn);
     struct loop_list *node;
-    while (fd->has_more && !loop_fd_has_turn_taken(fd, turn) &&
-           (node = loop_list_pop_front(&loop_fd_more(fd)->lines[turn]))) {
+    while (!loop_fd_has_turn_taken(fd, turn) && (node = loop_list_pop_front(&loop_fd_more(fd)->lines[turn]))) {
         loop->backend->start(loop, LOOP_CONTAINER(node, struct loop_job, link));
     }
 }

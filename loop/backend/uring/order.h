@@ -5,6 +5,7 @@
 #ifndef LOOP_BACKEND_URING_ORDER_H
 #define LOOP_BACKEND_URING_ORDER_H
 
+#include <loop/core/fd.h>
 #include <loop/core/job.h>
 
 /* Takes the turn for the job. Returns true when the kernel may have it now. Otherwise the job waits in the descriptor's
@@ -22,8 +23,17 @@ static inline void loop_uring_drop_turn(struct loop *loop, struct loop_job *job)
     }
 }
 
+/* Starts the jobs in line for a turn until one has taken it. The descriptor has its rarer part. */
+void loop_uring_start_next(struct loop *loop, struct loop_fd *fd, enum loop_turn turn);
+
 /* Ends a turn and has the next in line start. */
-void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn turn);
+static inline void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, enum loop_turn turn)
+{
+    loop_fd_end_turn(fd, turn);
+    if (fd->has_more) {
+        loop_uring_start_next(loop, fd, turn);
+    }
+}
 
 /* Continues a job, which the kernel does not have, by system calls. It stays ahead of the jobs that wait for its
  * turn. */

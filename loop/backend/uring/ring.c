@@ -139,7 +139,7 @@ void loop_uring_cancel(struct loop_uring *uring, struct loop_job *job)
 {
     struct io_uring_sqe *entry = job->needs_cancel_entry ? NULL : loop_uring_entry(uring);
     if (entry) {
-        loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_JOB, job->id));
+        loop_uring_prepare_cancel(entry, loop_uring_job_data(job));
     } else if (!job->needs_cancel_entry) {
         job->needs_cancel_entry = true;
         loop_list_push_back(&uring->line, &job->link);

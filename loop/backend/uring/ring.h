@@ -17,7 +17,8 @@
 
 /* What a completion belongs to: the lowest three bits of its user_data. The rest is the id of a job, whose generation
  * has a late completion find nothing; or the address of a descriptor, which is not freed before the last completion of
- * its polls and its receive. */
+ * its polls and its receive; or that of a job whose bytes the ring transfers, which does not end before the only
+ * completion of that. */
 enum loop_uring_tag {
     LOOP_URING_TAG_JOB,
     LOOP_URING_TAG_WATCH_IN, /* the watches stand in the order of enum loop_uring_watch_kind */
@@ -25,8 +26,8 @@ enum loop_uring_tag {
     LOOP_URING_TAG_WATCH_PRIORITY,
     LOOP_URING_TAG_WATCH_HANGUP,
     LOOP_URING_TAG_RECEIVE,
-    LOOP_URING_TAG_IGNORED,
-    LOOP_URING_TAG_SELF_TEST
+    LOOP_URING_TAG_TRANSFER,
+    LOOP_URING_TAG_IGNORED
 };
 
 #define LOOP_URING_TAG_BITS 3
@@ -62,6 +63,25 @@ static inline uint64_t loop_uring_fd_data(enum loop_uring_tag tag, const struct 
 static inline struct loop_fd *loop_uring_fd_of(uint64_t user_data, enum loop_uring_tag tag)
 {
     return (struct loop_fd *)(void *)(uintptr_t)(user_data - (uint64_t)tag);
+}
+
+/* Returns the user_data of an entry that transfers bytes for a job. */
+static inline uint64_t loop_uring_transfer_data(const struct loop_job *job)
+{
+    assert(job->op == LOOP_OP_NONE && !loop_uring_tag_of((uintptr_t)job));
+    return (uintptr_t)job + (uint64_t)LOOP_URING_TAG_TRANSFER;
+}
+
+/* Returns the user_data of the entry of a job, whichever it is. */
+static inline uint64_t loop_uring_job_data(const struct loop_job *job)
+{
+    return job->op == LOOP_OP_NONE ? loop_uring_transfer_data(job) : loop_uring_user_data(LOOP_URING_TAG_JOB, job->id);
+}
+
+/* Returns the job in the user_data of a transfer. */
+static inline struct loop_job *loop_uring_transfer_of(uint64_t user_data)
+{
+    return (struct loop_job *)(void *)(uintptr_t)(user_data - (uint64_t)LOOP_URING_TAG_TRANSFER);
 }
 
 /* What can be in flight for a descriptor by itself: its polls, and a receive. */

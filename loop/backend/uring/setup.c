@@ -57,6 +57,9 @@
 /* How long the self-test waits for completions that normally take a microsecond. */
 #define SELF_TEST_NS (5 * LOOP_SECOND)
 
+/* The user_data of the entries of the self-test. No cancel has it. */
+#define SELF_TEST loop_uring_user_data(LOOP_URING_TAG_IGNORED, 1)
+
 /* ---- causes of a failure ---- */
 
 /* Returns the sysctl kernel.io_uring_disabled: 0, 1 or 2. It is 0 before Linux 6.6, which has no such sysctl. */
@@ -225,7 +228,7 @@ static int await(struct loop_uring *uring, struct io_uring_cqe *completion)
     uint32_t head = *uring->cq_head;
     *completion = uring->completions[head & uring->cq_mask];
     __atomic_store_n(uring->cq_head, head + 1, __ATOMIC_RELEASE);
-    return loop_uring_tag_of(completion->user_data) == LOOP_URING_TAG_SELF_TEST ? 0 : -EINVAL;
+    return completion->user_data == SELF_TEST ? 0 : -EINVAL;
 }
 
 static int try_nop(struct loop_uring *uring)
@@ -233,7 +236,7 @@ static int try_nop(struct loop_uring *uring)
     struct io_uring_cqe completion;
     struct io_uring_sqe *entry = loop_uring_entry(uring);
     io_uring_prep_nop(entry);
-    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 0);
+    entry->user_data = SELF_TEST;
     int error = await(uring, &completion);
     return error ? error : completion.res;
 }
@@ -245,7 +248,7 @@ static int try_poll(struct loop_uring *uring)
     struct io_uring_cqe completion;
     struct io_uring_sqe *entry = loop_uring_entry(uring);
     io_uring_prep_poll_multishot(entry, loop_inbox_number(uring->loop->inbox), POLLOUT);
-    entry->user_data = loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1);
+    entry->user_data = SELF_TEST;
     int error = await(uring, &completion);
     if (error || completion.res < 0) {
         return error ? error : completion.res;
@@ -254,7 +257,7 @@ static int try_poll(struct loop_uring *uring)
         return -EINVAL;
     }
     entry = loop_uring_entry(uring);
-    loop_uring_prepare_cancel(entry, loop_uring_user_data(LOOP_URING_TAG_SELF_TEST, 1));
+    loop_uring_prepare_cancel(entry, SELF_TEST);
     error = await(uring, &completion);
     return error ? error : completion.res == -ECANCELED && !(completion.flags & IORING_CQE_F_MORE) ? 0 : -EINVAL;
 }
