@@ -56,8 +56,8 @@ void loop_job_backend_done(struct loop *loop, struct loop_job *job, int64_t resu
 void loop_jobs_run(struct loop *loop, unsigned most);
 
 /* Notes the events (POLL… bits) that the kernel reports for `fd`, and tries the jobs that wait for them. From the
- * dispatch only. Backends call loop_ready_event. */
-void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
+ * dispatch only. Backends call loop_ready_event. Not inline, so that this stays small. */
+__attribute__((noinline)) void loop_ready_events(struct loop *loop, struct loop_fd *fd, uint32_t events);
 
 /* Tries the jobs that wait for `fd` and may continue. From the dispatch only. */
 void loop_ready_try(struct loop *loop, struct loop_fd *fd);
@@ -81,7 +81,7 @@ static inline void loop_ready_input(struct loop *loop, struct loop_fd *fd)
     if (attempt == LOOP_ATTEMPT_AGAIN) {
         fd->ready &= (uint8_t)~POLLIN;
         loop_ready_watch_readers(fd);
-    } else {
+    } else if (attempt != LOOP_ATTEMPT_BUSY) { /* else the completion goes on */
         loop_ready_go_on(fd, job, attempt);
     }
     loop_fd_drop_use(fd);

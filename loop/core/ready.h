@@ -23,10 +23,25 @@ static inline void loop_ready_watch(struct loop *loop, struct loop_fd *fd, uint3
     }
 }
 
+/* Returns whether the first of the jobs that read takes all bytes that come. */
+static inline bool loop_ready_reads_ahead(const struct loop_fd *fd)
+{
+    return !loop_line_is_empty(&fd->readers) &&
+           LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link)->kind->reads_ahead;
+}
+
+/* Returns whether the backend has to be asked for input: jobs wait for it, and the backend neither watches for it nor
+ * receives for the first of them. */
+static inline bool loop_ready_lacks_input(const struct loop_fd *fd)
+{
+    return !(fd->watched & POLLIN) && !loop_line_is_empty(&fd->readers) &&
+           !(fd->is_receiving && loop_ready_reads_ahead(fd));
+}
+
 /* Makes the backend watch for input if jobs wait for it. */
 static inline void loop_ready_watch_readers(struct loop_fd *fd)
 {
-    if (!(fd->watched & POLLIN) && !loop_line_is_empty(&fd->readers)) {
+    if (loop_ready_lacks_input(fd)) {
         loop_ready_watch(fd->scope->loop, fd, POLLIN);
     }
 }
@@ -65,8 +80,10 @@ static inline void loop_ready_reader_left(struct loop *loop, struct loop_fd *fd)
  * dispatch, or with an event. */
 static inline void loop_ready_resume_readers(struct loop *loop, struct loop_fd *fd)
 {
-    if (!loop_line_is_empty(&fd->readers)) {
-        fd->ready &POLLIN ? loop_ready_activate(loop, fd) : loop_ready_watch(loop, fd, POLLIN);
+    if (!(fd->ready & POLLIN)) {
+        loop_ready_watch_readers(fd);
+    } else if (!loop_line_is_empty(&fd->readers)) {
+        loop_ready_activate(loop, fd);
     }
 }
 
@@ -103,7 +120,8 @@ static inline void loop_ready_end_send(struct loop_fd *fd, int64_t result)
 static inline void loop_ready_begin_read(struct loop_fd *fd, struct loop_job *job)
 {
     assert(!fd->is_reading && !fd->is_receiving && loop_line_first(&fd->readers) == &job->link);
-    loop_line_remove(&job->link);
+    loop_line_drop_first(&fd->readers);
+    loop_list_init(&job->link);
     job->where = LOOP_AT_RING;
     fd->is_reading = true;
     fd->ready &= (uint8_t)~POLLIN;

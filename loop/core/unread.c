@@ -43,20 +43,26 @@ static void begin(struct loop_fd *fd)
     fd->ready |= POLLIN;
 }
 
-/* Restores how the descriptor is read. Whether it is readable is what was known before, or else what poll(2) reports:
- * edges that came meanwhile left no trace, because POLLIN was set in `ready`. A read could not find out: it takes a
- * fifo that never had a writer for one at its end. */
-static void end(struct loop_fd *fd)
+/* Restores how the descriptor is read, which the backend does not receive for. Whether it is readable is what was known
+ * before, or else what poll(2) reports: edges that came meanwhile left no trace, because POLLIN was set in `ready`. A
+ * read could not find out: it takes a fifo that never had a writer for one at its end. */
+__attribute__((noinline)) static void restore(struct loop_fd *fd)
 {
     struct pollfd entry = {.fd = fd->number, .events = POLLIN};
-    if (fd->is_receiving) {
-        fd->ready &= (uint8_t)~POLLIN;
-        return;
-    }
     fd->read_by = fd->plain_read_by;
     if (fd->state != LOOP_FD_CLOSED && loop_fd_is_stream(fd) && !fd->was_readable &&
         loop_kernel_poll(&entry, 1, 0) == 0) {
         fd->ready &= (uint8_t)~POLLIN;
+    }
+}
+
+/* Notes that nothing is kept any more. */
+static inline void end(struct loop_fd *fd)
+{
+    if (fd->is_receiving) {
+        fd->ready &= (uint8_t)~POLLIN;
+    } else {
+        restore(fd);
     }
 }
 

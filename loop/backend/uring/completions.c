@@ -65,13 +65,6 @@ static struct loop_job *first_reader(const struct loop_fd *fd)
                                             : LOOP_CONTAINER(loop_line_first(&fd->readers), struct loop_job, link);
 }
 
-/* Whether the first of the jobs that read takes all bytes that come. */
-static bool is_read_ahead(const struct loop_fd *fd)
-{
-    const struct loop_job *job = first_reader(fd);
-    return job && job->kind->reads_ahead;
-}
-
 /* Whether reads and writes with this enum loop_io can be the ring's. */
 static bool is_served(const struct loop_uring *uring, uint8_t by)
 {
@@ -82,15 +75,8 @@ static bool is_served(const struct loop_uring *uring, uint8_t by)
 static bool may_be_read(struct loop_uring *uring, const struct loop_fd *fd)
 {
     return prefers_completions(uring) && fd->is_byte_stream && fd->state == LOOP_FD_OPEN &&
-           !(fd->doubts & LOOP_DOUBT_ALWAYS) && !loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE);
-}
-
-/* Whether the kernel shall receive for the descriptor. */
-static bool is_for_receive(struct loop_uring *uring, const struct loop_fd *fd)
-{
-    return is_read_ahead(fd) && may_be_read(uring, fd) && is_served(uring, fd->read_by) &&
-           (fd->read_by == LOOP_IO_SOCKET || !uring->refuses_pipe_streams) &&
-           loop_uring_receiver_is_ready(uring, fd->is_bulk);
+           !(fd->doubts & LOOP_DOUBT_ALWAYS) && !loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE) &&
+           is_served(uring, fd->read_by);
 }
 
 /* Fills in an entry that reads into the buffer. It waits for bytes where a call would not have got any. */
@@ -109,12 +95,9 @@ static void prepare_read(struct io_uring_sqe *entry, const struct loop_fd *fd, s
 }
 
 /* Has the ring read for the first job that waits, where it can. Returns whether it does. */
-static bool begin_read(struct loop_uring *uring, struct loop_fd *fd)
+static bool begin_read(struct loop_uring *uring, struct loop_fd *fd, struct loop_job *job)
 {
-    struct loop_job *job = first_reader(fd);
-    bool is_for_read = job && job->kind->room && may_be_read(uring, fd) && is_served(uring, fd->read_by) &&
-                       loop_list_is_empty(&uring->line);
-    struct iovec room = is_for_read ? job->kind->room(job) : (struct iovec){NULL, 0};
+    struct iovec room = loop_list_is_empty(&uring->line) ? job->kind->room(job) : (struct iovec){NULL, 0};
     struct io_uring_sqe *entry = room.iov_len > 0 ? loop_uring_entry(uring) : NULL;
     if (!entry) {
         return false;
@@ -133,8 +116,13 @@ static bool is_armed(const struct loop_fd *fd, enum loop_uring_watch_kind kind)
     return fd->backend_id & LOOP_URING_ARMED(kind);
 }
 
-static void begin(struct loop_uring *uring, struct loop_fd *fd)
+/* Has the ring receive for the first job that waits, which takes all bytes, where it can. Returns whether it does. */
+__attribute__((noinline)) static bool begin_receive(struct loop_uring *uring, struct loop_fd *fd)
 {
+    bool is_refused = fd->read_by != LOOP_IO_SOCKET && uring->refuses_pipe_streams;
+    if (is_refused || !loop_uring_receiver_is_ready(uring, fd->is_bulk)) {
+        return false;
+    }
     loop_unread_begin_receiving(fd);
     fd->receives_large = fd->is_bulk;
     fd->small_receives = 0;
@@ -143,6 +131,17 @@ static void begin(struct loop_uring *uring, struct loop_fd *fd)
     if (fd->is_unix && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
         loop_uring_arm(uring, fd, LOOP_URING_WATCH_HANGUP);
     }
+    return true;
+}
+
+/* Has the ring receive or read for the first of the jobs that wait, where it can. Returns whether it does. */
+static bool begin(struct loop_uring *uring, struct loop_fd *fd)
+{
+    struct loop_job *job = first_reader(fd);
+    if (!job || !may_be_read(uring, fd)) {
+        return false;
+    }
+    return job->kind->reads_ahead ? begin_receive(uring, fd) : job->kind->room && begin_read(uring, fd, job);
 }
 
 /* Notes that the kernel receives no more. */
@@ -177,23 +176,24 @@ void loop_uring_weigh_inputs(struct loop_uring *uring)
         inputs->average >= (uring->loop->prefers_completions ? inputs->enough / 2 : inputs->enough);
 }
 
-int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+/* Whether input needs no poll: the ring has the input of the descriptor, or has it from now on. */
+static bool has_input(struct loop_uring *uring, struct loop_fd *fd)
 {
-    struct loop_uring *uring = loop_uring_of(loop);
-    if (events & POLLIN && fd->is_receiving) {
-        if (!is_read_ahead(fd)) {
+    if (fd->is_receiving) {
+        if (!loop_ready_reads_ahead(fd)) {
             stop(uring, fd);
         }
-        events &= fd->is_receiving ? ~(uint32_t)POLLIN : ~UINT32_C(0);
-    } else if (events & POLLIN && fd->is_reading) {
-        events &= loop_fd_has_pollers(fd) ? ~UINT32_C(0) : ~(uint32_t)POLLIN;
-    } else if (events & POLLIN & ~fd->watched && is_for_receive(uring, fd)) {
-        begin(uring, fd);
-        events &= ~(uint32_t)POLLIN;
-    } else if (events & POLLIN & ~fd->watched && begin_read(uring, fd)) {
+        return fd->is_receiving;
+    }
+    return fd->is_reading ? !loop_fd_has_pollers(fd) : !(fd->watched & POLLIN) && begin(uring, fd);
+}
+
+int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t events)
+{
+    if (events & POLLIN && has_input(loop_uring_of(loop), fd)) {
         events &= ~(uint32_t)POLLIN;
     }
-    return loop_uring_watch(loop, fd, events);
+    return events ? loop_uring_watch(loop, fd, events) : 0;
 }
 
 /* ---- completions ---- */
@@ -217,12 +217,9 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_fd *fd)
 /* Puts what was received behind the unread bytes. */
 static void keep(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
 {
-    if (!(flags & IORING_CQE_F_BUFFER)) {
-        return;
-    }
-    unsigned number = flags >> IORING_CQE_BUFFER_SHIFT;
     struct loop_uring_receiver *receiver = loop_uring_receiver_of(uring, fd->receives_large);
-    struct loop_block *block = loop_uring_receiver_take(uring->loop, receiver, number, result > 0 ? (size_t)result : 0);
+    struct loop_block *block = loop_uring_receiver_take(uring->loop, receiver, flags >> IORING_CQE_BUFFER_SHIFT,
+                                                        result > 0 ? (size_t)result : 0);
     if (result > 0) {
         loop_unread_append(fd, block);
     } else {
@@ -254,7 +251,8 @@ static bool is_rest_left(const struct loop_uring *uring, const struct loop_fd *f
     return flags & IORING_CQE_F_SOCK_NONEMPTY || (is_full && loop_fd_reads_by(fd) != LOOP_IO_SOCKET);
 }
 
-/* Chooses the buffers for the next receive of a flow that has received `result` bytes. */
+/* Chooses the buffers for the next receive of a flow that has received `result` bytes. With small ones it keeps them
+ * unless bytes were left. */
 static void choose_size(const struct loop_uring *uring, struct loop_fd *fd, int32_t result, bool has_more)
 {
     int32_t small_bytes = (int32_t)loop_uring_receiver_of(uring, false)->slot_bytes;
@@ -270,45 +268,52 @@ static void choose_size(const struct loop_uring *uring, struct loop_fd *fd, int3
     }
 }
 
-void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
+/* Goes on with the receive after the jobs have been tried. */
+static void go_on(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
 {
-    uint64_t id = fd->id;
-    assert(fd->is_receiving && is_armed(fd, LOOP_URING_RECEIVE));
-    keep(uring, fd, result, flags);
-    bool is_last = !(flags & IORING_CQE_F_MORE);
-    if (is_last) {
-        end_with(uring, fd, result);
-        if (loop_uring_disarmed(uring, fd, LOOP_URING_RECEIVE)) {
-            return;
-        }
-    } else if (fd->backend_id & LOOP_URING_LETTING_GO) {
-        return;
-    }
-    loop_ready_event(uring->loop, fd, POLLIN);
-    fd = loop_fd_find(uring->loop, id); /* the continuation may have destroyed it */
-    if (fd && is_last) {
-        loop_unread_make_room(fd); /* no event will come for what has not been read */
-    }
-    if (!fd || !fd->is_receiving) {
-        return;
-    }
     bool has_more = is_rest_left(uring, fd, result, flags);
-    choose_size(uring, fd, result, has_more);
-    if (fd->is_bulk != fd->receives_large || !is_read_ahead(fd) || !prefers_completions(uring)) {
+    if (has_more || fd->receives_large) {
+        choose_size(uring, fd, result, has_more);
+    }
+    if (fd->is_bulk != fd->receives_large || !loop_ready_reads_ahead(fd) || !prefers_completions(uring)) {
         stop(uring, fd);
     } else if (!has_more) {
         look_for_lost_end(uring, fd);
     }
 }
 
-/* Goes over from the poll to receiving. An event of the poll that is still to come finds nothing to read. */
-static void go_over(struct loop_uring *uring, struct loop_fd *fd)
+/* Handles the last completion of a receive. */
+__attribute__((noinline)) static void receive_ended(struct loop_uring *uring, struct loop_fd *fd, int32_t result,
+                                                    uint32_t flags)
 {
-    if (is_for_receive(uring, fd)) {
-        loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
-        begin(uring, fd);
-    } else if (begin_read(uring, fd)) {
-        loop_uring_disarm(uring, fd, LOOP_URING_WATCH_IN);
+    uint64_t id = fd->id;
+    end_with(uring, fd, result);
+    if (loop_uring_disarmed(uring, fd, LOOP_URING_RECEIVE)) {
+        return;
+    }
+    loop_ready_event(uring->loop, fd, POLLIN);
+    fd = loop_fd_find(uring->loop, id); /* the continuation may have destroyed it */
+    if (fd) {
+        loop_unread_make_room(fd); /* no event will come for what has not been read */
+    }
+    if (fd && fd->is_receiving) {
+        go_on(uring, fd, result, flags); /* another has begun */
+    }
+}
+
+void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags)
+{
+    assert(fd->is_receiving && is_armed(fd, LOOP_URING_RECEIVE));
+    if (flags & IORING_CQE_F_BUFFER) {
+        keep(uring, fd, result, flags);
+    }
+    if (!(flags & IORING_CQE_F_MORE)) {
+        receive_ended(uring, fd, result, flags);
+    } else if (!(fd->backend_id & LOOP_URING_LETTING_GO)) {
+        loop_ready_event(uring->loop, fd, POLLIN);
+        if (fd->is_receiving) { /* the object stays until the last completion */
+            go_on(uring, fd, result, flags);
+        }
     }
 }
 
@@ -320,8 +325,8 @@ void loop_uring_receive_after(struct loop_uring *uring, uint64_t id, enum loop_u
     }
     if (kind == LOOP_URING_WATCH_HANGUP) {
         look_for_lost_end(uring, fd);
-    } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN)) {
-        go_over(uring, fd);
+    } else if (kind == LOOP_URING_WATCH_IN && is_armed(fd, kind) && !(fd->ready & POLLIN) && begin(uring, fd)) {
+        loop_uring_disarm(uring, fd, kind); /* an event that is still to come finds nothing to read */
     }
 }
 
@@ -424,6 +429,29 @@ static void prepare_gathered(struct io_uring_sqe *entry, const struct loop_fd *f
     }
 }
 
+/* Takes an entry for several vectors and fills it in. Returns NULL without room for either. */
+__attribute__((noinline)) static struct io_uring_sqe *gathered_entry(struct loop_uring *uring, const struct loop_fd *fd,
+                                                                     const struct iovec *iov, int n_iov)
+{
+    struct gathered *gathered = room_for_vectors(uring);
+    struct io_uring_sqe *entry = gathered ? loop_uring_entry(uring) : NULL;
+    if (entry) {
+        prepare_gathered(entry, fd, gathered, iov, n_iov);
+    }
+    return entry;
+}
+
+/* The same for one vector. */
+static inline struct io_uring_sqe *single_entry(struct loop_uring *uring, const struct loop_fd *fd,
+                                                const struct iovec *iov)
+{
+    struct io_uring_sqe *entry = loop_uring_entry(uring);
+    if (entry) {
+        prepare_send(entry, fd, iov);
+    }
+    return entry;
+}
+
 bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd, const struct iovec *iov, int n_iov)
 {
     struct loop_uring *uring = loop_uring_of(loop);
@@ -431,15 +459,9 @@ bool loop_uring_send(struct loop *loop, struct loop_job *job, struct loop_fd *fd
     if (!may_send(uring, fd)) {
         return false;
     }
-    struct gathered *gathered = n_iov > 1 ? room_for_vectors(uring) : NULL;
-    struct io_uring_sqe *entry = gathered || n_iov == 1 ? loop_uring_entry(uring) : NULL;
+    struct io_uring_sqe *entry = n_iov == 1 ? single_entry(uring, fd, iov) : gathered_entry(uring, fd, iov, n_iov);
     if (!entry) {
         return false;
-    }
-    if (gathered) {
-        prepare_gathered(entry, fd, gathered, iov, n_iov);
-    } else {
-        prepare_send(entry, fd, iov);
     }
     entry->user_data = loop_uring_transfer_data(job);
     uring->in_flight++;

@@ -42,9 +42,8 @@ static struct loop_block *block_at(const struct loop_uring_receiver *receiver, u
     return (struct loop_block *)(void *)(receiver->parts[part] + (number - first) * stride(receiver));
 }
 
-static void give(struct loop_uring_receiver *receiver, unsigned number)
+static void give(struct loop_uring_receiver *receiver, struct loop_block *block, unsigned number)
 {
-    struct loop_block *block = block_at(receiver, number);
     io_uring_buf_ring_add(receiver->ring, block->bytes, receiver->slot_bytes, (uint16_t)number,
                           io_uring_buf_ring_mask(receiver->slots_most), 0);
     io_uring_buf_ring_advance(receiver->ring, 1);
@@ -66,7 +65,7 @@ static void give_more(struct loop *loop, struct loop_uring_receiver *receiver)
         struct loop_block *block = block_at(receiver, receiver->n_slots);
         block->is_backends = true;
         block->slot = (uint16_t)(receiver->n_slots | (receiver->slot_bytes == sizes[1].slot_bytes ? LARGE : 0));
-        give(receiver, receiver->n_slots);
+        give(receiver, block, receiver->n_slots);
     }
     loop->stats.receive_buffers_now += n;
 }
@@ -149,7 +148,6 @@ struct loop_block *loop_uring_receiver_take(struct loop *loop, struct loop_uring
     loop->stats.filled_buffers_now++;
     block->at = 0;
     block->end = len;
-    block->next = NULL;
     block->is_received = true;
     assert(block->is_backends);
     return block;
@@ -161,7 +159,7 @@ void loop_uring_receiver_release(struct loop *loop, struct loop_block *block)
     unsigned number = block->slot & ~LARGE;
     assert(number < receiver->n_slots && block_at(receiver, number) == block);
     loop->stats.filled_buffers_now--;
-    give(receiver, number);
+    give(receiver, block, number);
 }
 
 bool loop_uring_receiver_is_scarce(struct loop *loop, const struct loop_block *block)
