@@ -119,7 +119,7 @@ static void make_room(struct loop *loop, struct loop_copy_args *args)
 }
 
 /* Has the job wait for room in the sink. */
-static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
+__attribute__((noinline)) static enum loop_attempt wait_for_room(struct loop *loop, struct loop_job *job)
 {
     loop_line_remove(&job->link);
     make_room(loop, &job->u.args.copy);
@@ -159,26 +159,32 @@ static void advance(struct loop *loop, struct loop_job *job, size_t n)
     }
 }
 
-/* Writes what the backend has received, from where it is: by the backend, with what others send in this turn, or by a
- * system call. */
-static enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct loop_block *block)
+/* Writes what the backend has received by a system call. */
+__attribute__((noinline)) static enum loop_attempt write_received(struct loop *loop, struct loop_job *job,
+                                                                  struct loop_fd *to)
 {
-    struct loop_fd *to = sink_of(job);
     struct loop_copy_args *args = &job->u.args.copy;
-    struct iovec rest = rest_of(block);
-    args->block = block;
-    if (!has_room(to)) {
-        return wait_for_room(loop, job);
-    }
-    if (loop->prefers_completions && loop->backend->send(loop, job, to, &rest, 1)) {
-        return LOOP_ATTEMPT_BUSY;
-    }
+    struct iovec rest = rest_of(args->block);
     int64_t n = loop_io_write_one(to, rest.iov_base, rest.iov_len);
     if (n < 0 && n != -EAGAIN) {
         return fail_copy(loop, job, n);
     }
     advance(loop, job, n > 0 ? (size_t)n : 0);
     return args->block ? wait_for_room(loop, job) : job->fd->ready & POLLIN ? LOOP_ATTEMPT_MORE : LOOP_ATTEMPT_AGAIN;
+}
+
+/* Writes what the backend has received, from where it is: by the backend, with what others send in this turn, or by a
+ * system call. */
+static inline enum loop_attempt pass_on(struct loop *loop, struct loop_job *job, struct loop_fd *to,
+                                        struct loop_block *block)
+{
+    struct iovec rest = rest_of(block);
+    job->u.args.copy.block = block;
+    if (!has_room(to)) {
+        return wait_for_room(loop, job);
+    }
+    bool is_sent = loop->prefers_completions && loop->backend->send(loop, job, to, &rest, 1);
+    return is_sent ? LOOP_ATTEMPT_BUSY : write_received(loop, job, to);
 }
 
 /* Ends the copy from the dispatch, which has a use of its source. */
@@ -200,26 +206,43 @@ static void fail_sent(struct loop *loop, struct loop_job *job, int64_t error)
     }
 }
 
-/* Goes on after a send of the backend. What has waited behind it, on either descriptor, goes on as well. */
-static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
+/* Has what has waited behind a send, on either descriptor, go on. */
+static inline void resume(struct loop *loop, struct loop_fd *from, struct loop_fd *to)
 {
-    struct loop_fd *from = job->fd, *to = sink_of(job);
-    job->where = LOOP_AT_WAIT;
+    loop_ready_resume_readers(loop, from);
+    loop_ready_resume_writers(loop, to);
+}
+
+/* Goes on after a send of the backend that has not written all, or of a copy that was cancelled. */
+__attribute__((noinline)) static void sent_in_part(struct loop *loop, struct loop_job *job, struct loop_fd *from,
+                                                   struct loop_fd *to, int64_t result)
+{
     from->uses++; /* the copy may be the last use of both */
     to->uses++;
-    loop_ready_end_send(to, result);
-    advance(loop, job, result > 0 ? (size_t)result : 0);
     if (result < 0 && result != -EAGAIN) {
         fail_sent(loop, job, result);
     } else if (job->is_cancelled) {
         finish_copy(loop, job, cancelled_result(loop, job));
-    } else if (job->u.args.copy.block) {
+    } else {
         (void)wait_for_room(loop, job);
     }
-    loop_ready_resume_readers(loop, from);
-    loop_ready_resume_writers(loop, to);
+    resume(loop, from, to);
     loop_fd_drop_use(to);
     loop_fd_drop_use(from);
+}
+
+/* Goes on after a send of the backend. */
+static void copy_sent(struct loop *loop, struct loop_job *job, int64_t result)
+{
+    struct loop_fd *from = job->fd, *to = sink_of(job);
+    job->where = LOOP_AT_WAIT;
+    loop_ready_end_send(to, result);
+    advance(loop, job, result > 0 ? (size_t)result : 0);
+    if (job->u.args.copy.block || job->is_cancelled) {
+        sent_in_part(loop, job, from, to, result);
+    } else {
+        resume(loop, from, to);
+    }
 }
 
 /* Goes on after a write of the `len` bytes in the first spare buffer with that result. */
@@ -244,7 +267,7 @@ static enum loop_attempt write_read(struct loop *loop, struct loop_job *job, int
 }
 
 /* Reads into a spare buffer and writes it at once. The buffer stays with the loop unless the copy has to keep it. */
-static enum loop_attempt move_some(struct loop *loop, struct loop_job *job)
+__attribute__((noinline)) static enum loop_attempt move_some(struct loop *loop, struct loop_job *job)
 {
     struct loop_block *spare = loop_copy_first(loop, false);
     return spare ? write_read(loop, job, loop_io_read_one(loop, job->fd, spare->bytes, LOOP_COPY_BYTES))
@@ -294,15 +317,15 @@ __attribute__((always_inline)) static inline enum loop_attempt pass_some(struct 
 
 /* Moves bytes where one is no socket, has doubts, or a write to it has failed, and where bytes are kept for the next
  * reads. */
-__attribute__((noinline)) static enum loop_attempt read_rarely(struct loop *loop, struct loop_job *job)
+__attribute__((noinline)) static enum loop_attempt read_rarely(struct loop *loop, struct loop_job *job,
+                                                               struct loop_fd *from, struct loop_fd *to)
 {
-    struct loop_fd *from = job->fd, *to = sink_of(job);
     int64_t error = to->has_failed ? loop_write_error_ahead(to) : 0;
     if (error) {
         return end_copy(loop, job, error, LOOP_COPY_SINK);
     }
     if (loop_fd_reads_kept(from) && loop_unread_is_received(from)) {
-        return pass_on(loop, job, loop_unread_pop(from));
+        return pass_on(loop, job, to, loop_unread_pop(from));
     }
     return move_some(loop, job);
 }
@@ -337,7 +360,8 @@ __attribute__((always_inline)) static inline enum loop_attempt attempt(struct lo
     if (job->u.args.copy.block) {
         return write_some(loop, job);
     }
-    return loop_io_are_plain_sockets(job->fd, to) ? pass_some(loop, job, job->fd, to) : read_rarely(loop, job);
+    return loop_io_are_plain_sockets(job->fd, to) ? pass_some(loop, job, job->fd, to)
+                                                  : read_rarely(loop, job, job->fd, to);
 }
 
 static enum loop_attempt attempt_echo(struct loop *loop, struct loop_job *job)
