@@ -498,7 +498,7 @@ __attribute__((always_inline)) static inline void send_queue(struct loop *loop, 
         return;
     }
     enum loop_attempt attempt = job->kind->attempt(loop, job);
-    if (attempt != LOOP_ATTEMPT_MOVED || !loop_line_is_empty(&fd->writers)) {
+    if (attempt == LOOP_ATTEMPT_MOVED ? !loop_line_is_empty(&fd->writers) : attempt != LOOP_ATTEMPT_BUSY) {
         run_writers(loop, fd, job, attempt);
     }
 }

@@ -215,13 +215,9 @@ static void fail_first(struct loop *loop, struct loop_fd *fd, int64_t error)
 
 /* Has the backend send the writes of the queue, with what others send in this turn. Returns whether it does: not where
  * one call does not take all, which are to leave together. */
-static bool send_by_backend(struct loop *loop, struct loop_job *job, bool is_one)
+static bool send_by_backend(struct loop *loop, struct loop_job *job)
 {
     struct loop_fd *fd = job->fd;
-    if (is_one && !fd->has_long_queue) {
-        struct iovec rest = {(void *)(uintptr_t)next_byte(&job->u.write), job->u.write.total - job->u.write.done};
-        return loop->backend->send(loop, job, fd, &rest, 1);
-    }
     struct iovec iov[LOOP_GATHER_MAX];
     int n = gather(fd, iov);
     bool was_long = fd->has_long_queue;
@@ -313,15 +309,15 @@ enum loop_attempt loop_fd_written(struct loop *loop, struct loop_fd *fd, int64_t
     return LOOP_ATTEMPT_MOVED;
 }
 
-/* Makes one system call for the first writes of the queue, or has the backend send them. */
-__attribute__((noinline)) static enum loop_attempt write_several(struct loop *loop, struct loop_job *job)
+/* Makes one system call for the first writes of the queue, or has the backend send them, which may have been tried. */
+__attribute__((noinline)) static enum loop_attempt write_several(struct loop *loop, struct loop_job *job, bool is_tried)
 {
     struct loop_fd *fd = job->fd;
     struct loop_write_state *write = &job->u.write;
     bool is_one = is_single(job);
     bool is_before_end = !is_one && loop_fd_shutdown_follows(fd, &loop_fd_write_kind);
     bool has_more = (is_before_end || (!is_one && precede_file(fd))) && loop_io_sends_in_the_end(fd);
-    if (loop->prefers_completions && !has_more && send_by_backend(loop, job, is_one)) {
+    if (loop->prefers_completions && !is_tried && !has_more && send_by_backend(loop, job)) {
         return LOOP_ATTEMPT_BUSY;
     }
     int64_t n =
@@ -339,9 +335,23 @@ __attribute__((noinline)) static enum loop_attempt write_several(struct loop *lo
 __attribute__((noinline)) static enum loop_attempt sent_less(struct loop *loop, struct loop_job *job, ssize_t n)
 {
     if (n < 0 && errno == EINTR) {
-        return write_several(loop, job);
+        return write_several(loop, job, false);
     }
     return loop_fd_written(loop, job->fd, loop_io_note_write(job->fd, n));
+}
+
+/* Has the backend send a single write, or goes on with what the queue is otherwise. */
+__attribute__((noinline)) static enum loop_attempt write_by_backend(struct loop *loop, struct loop_job *job)
+{
+    struct loop_fd *fd = job->fd;
+    bool is_plain_one = is_single(job) && !fd->has_long_queue;
+    if (is_plain_one) {
+        struct iovec rest = {(void *)(uintptr_t)next_byte(&job->u.write), job->u.write.total - job->u.write.done};
+        if (loop->backend->send(loop, job, fd, &rest, 1)) {
+            return LOOP_ATTEMPT_BUSY;
+        }
+    }
+    return write_several(loop, job, is_plain_one);
 }
 
 /* Makes one system call for a single write, where that suffices: nearly all writes are sent so. */
@@ -350,8 +360,11 @@ static enum loop_attempt attempt_write(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
     struct loop_write_state *write = &job->u.write;
     assert(!fd->is_sending && job->where != LOOP_AT_RING);
-    if (loop->prefers_completions || !loop_io_is_plain(fd->write_by) || !is_single(job)) {
-        return write_several(loop, job);
+    if (loop->prefers_completions) {
+        return write_by_backend(loop, job);
+    }
+    if (!loop_io_is_plain(fd->write_by) || !is_single(job)) {
+        return write_several(loop, job, false);
     }
     ssize_t n = loop_io_write_once(fd, next_byte(write), write->total - write->done);
     if ((size_t)n != write->total - write->done) {
@@ -387,31 +400,6 @@ static void queue_write(struct loop *loop, struct loop_fd *fd, struct loop_job *
         loop_write_make_room(loop, &job->u.write);
         loop_ready_wait_write(loop, fd, job);
     }
-}
-
-/* Copies the vectors of a packet into one buffer: a packet is sent by one call, which takes LOOP_GATHER_MAX vectors.
- * False when there is no memory. */
-static bool make_single(struct loop_write_state *write)
-{
-    char *bytes = loop_kernel_malloc(write->total ? write->total : 1), *end = bytes;
-    if (!bytes) {
-        return false;
-    }
-    for (size_t i = 0; i < write->n_iov; i++) {
-        if (write->iov[i].iov_len > 0) {
-            memcpy(end, write->iov[i].iov_base, write->iov[i].iov_len);
-            end += write->iov[i].iov_len;
-        }
-    }
-    *write = (struct loop_write_state){.single = {bytes, write->total}, .total = write->total, .memory = bytes};
-    return true;
-}
-
-/* Returns the write where one call can send it, else a copy of it in `packet`; NULL when there is no memory. */
-static const struct loop_write_state *as_packet(const struct loop_write_state *write, struct loop_write_state *packet)
-{
-    *packet = *write;
-    return write->n_iov <= LOOP_GATHER_MAX ? write : make_single(packet) ? packet : NULL;
 }
 
 static void refused_resumed(struct loop_fd *fd)
@@ -456,7 +444,7 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     struct loop_write_state packet;
     if (is_file) {
         loop_file_write(loop, job, write);
-    } else if (fd->is_byte_stream || (write = as_packet(write, &packet))) {
+    } else if (fd->is_byte_stream || (write = loop_write_as_packet(write, &packet))) {
         job->u.write = *write;
         queue_write(loop, fd, job);
     } else {

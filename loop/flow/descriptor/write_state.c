@@ -67,6 +67,31 @@ void loop_write_free(struct loop *loop, const struct loop_write_state *write)
     }
 }
 
+/* Copies the vectors of a packet into one buffer: a packet is sent by one call, which takes LOOP_GATHER_MAX vectors.
+ * False when there is no memory. */
+static bool make_single(struct loop_write_state *write)
+{
+    char *bytes = loop_kernel_malloc(write->total ? write->total : 1), *end = bytes;
+    if (!bytes) {
+        return false;
+    }
+    for (size_t i = 0; i < write->n_iov; i++) {
+        if (write->iov[i].iov_len > 0) {
+            memcpy(end, write->iov[i].iov_base, write->iov[i].iov_len);
+            end += write->iov[i].iov_len;
+        }
+    }
+    *write = (struct loop_write_state){.single = {bytes, write->total}, .total = write->total, .memory = bytes};
+    return true;
+}
+
+const struct loop_write_state *loop_write_as_packet(const struct loop_write_state *write,
+                                                    struct loop_write_state *packet)
+{
+    *packet = *write;
+    return write->n_iov <= LOOP_GATHER_MAX ? write : make_single(packet) ? packet : NULL;
+}
+
 int64_t loop_write_close(struct loop *loop, const struct loop_job *job, struct loop_write_state *write, int64_t result)
 {
     assert(write->done <= write->total);

@@ -49,6 +49,11 @@ void loop_write_advance(struct loop *loop, struct loop_fd *fd, struct loop_write
  * memory. Without memory the write keeps its chunk. */
 void loop_write_make_room(struct loop *loop, struct loop_write_state *write);
 
+/* Returns the write where one call can send it as a packet, else a copy of it in `packet`, whose memory is the write's;
+ * NULL when there is no memory. */
+const struct loop_write_state *loop_write_as_packet(const struct loop_write_state *write,
+                                                    struct loop_write_state *packet);
+
 /* Gives the chunk of a write back, and frees the memory that its bytes were moved to. */
 void loop_write_free(struct loop *loop, const struct loop_write_state *write);
 
