@@ -280,8 +280,26 @@ static size_t copy_out(const struct loop_block *block, bool is_byte_stream, cons
     return total;
 }
 
+/* Moves the only block out, which fits: nearly always what has been received is read so. */
+static int64_t take_only(struct loop_fd *fd, void *buf)
+{
+    struct loop_block *block = fd->unread;
+    size_t n = block->end - block->at;
+    memcpy(buf, (const char *)block->bytes + block->at, n);
+    fd->unread = NULL;
+    loop_block_free(fd->scope->loop, block);
+    if (!fd->read_error) {
+        end(fd);
+    }
+    return (int64_t)n;
+}
+
 int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov, bool is_peek)
 {
+    const struct loop_block *first = fd->unread;
+    if (first && !first->next && n_iov == 1 && !is_peek && first->end - first->at <= iov->iov_len) {
+        return take_only(fd, iov->iov_base);
+    }
     if (!fd->unread) {
         int64_t error = loop_unread_take_error(fd);
         fd->ready &= (uint8_t)(error ? ~0 : ~POLLIN);

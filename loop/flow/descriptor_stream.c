@@ -10,6 +10,7 @@
 #include <loop/core/ready.h>
 #include <loop/core/region.h>
 #include <loop/core/scope.h>
+#include <loop/core/unread.h>
 #include <loop/flow/descriptor_stream.h>
 #include <loop/flow/own/join.h>
 #include <loop/flow/stream_state.h>
@@ -148,12 +149,31 @@ __attribute__((noinline)) static enum loop_attempt read_ended(struct loop *loop,
     return lend(loop, job, chunk, n);
 }
 
-/* Whether one call that reads into a free chunk is all that is to be done before the continuation. */
-static inline bool is_plain(const struct loop *loop, const struct loop_fd *fd, struct loop_job *job)
+/* Reads what is kept into a free chunk and lends it at once. */
+__attribute__((noinline)) static enum loop_attempt lend_kept(struct loop *loop, struct loop_job *job,
+                                                             struct loop_fd *fd)
+{
+    struct loop_chunk *chunk = loop_region_take(loop);
+    size_t block_size = loop->region.block_size;
+    int64_t n = loop_unread_read(fd, &(struct iovec){loop_chunk_memory(chunk), block_size}, 1, false);
+    if (n <= 0) {
+        loop_region_give(loop, chunk);
+        job->result = n;
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : LOOP_ATTEMPT_DONE;
+    }
+    if ((size_t)n == block_size) {
+        job->n_wanted = CHUNKS_GROW;
+    }
+    chunk->state = LOOP_CHUNK_LENT;
+    return lend(loop, job, chunk, n);
+}
+
+/* Whether one read into a free chunk is all that is to be done before the continuation. */
+static inline bool is_plain(const struct loop *loop, struct loop_job *job)
 {
     const struct loop_stream *stream = loop_stream_of(job);
-    return loop_io_is_plain(fd->read_by) && job->n_wanted == 1 &&
-           !((uintptr_t)stream->last | (uintptr_t)stream->reserved) && loop->region.free_list;
+    return job->n_wanted == 1 && !((uintptr_t)stream->last | (uintptr_t)stream->reserved) && loop->region.free_list &&
+           !loop_hard()->is_short;
 }
 
 /* Reads into a free chunk and lends it at once: nearly all reads of streams are these. */
@@ -162,8 +182,9 @@ static enum loop_attempt attempt_stream(struct loop *loop, struct loop_job *job)
     struct loop_fd *fd = job->fd;
     /* a cancel has ended one that has nothing to lend, and a pause has taken it out of the line */
     assert(loop_stream_of(job)->last || !(job->is_cancelled || job->is_paused));
-    if (!is_plain(loop, fd, job)) {
-        return read_and_lend(loop, job);
+    if (fd->read_by > LOOP_IO_NONBLOCKING || !is_plain(loop, job)) {
+        return fd->read_by == LOOP_IO_UNREAD && is_plain(loop, job) ? lend_kept(loop, job, fd)
+                                                                    : read_and_lend(loop, job);
     }
     struct loop_chunk *chunk = loop_region_take(loop);
     chunk->state = LOOP_CHUNK_LENT; /* soon */
