@@ -123,13 +123,10 @@ static struct iovec read_room(const struct loop_job *job)
 }
 
 /* Puts what the backend has read behind the bytes that were given back meanwhile. False where it has to be the job's
- * result: there are none of those, or no memory. The kernel reports an end again. */
-static bool put_behind(struct loop *loop, const struct loop_job *job, int64_t n)
+ * result: there is no memory. The kernel reports an end again. */
+__attribute__((noinline)) static bool put_behind(struct loop *loop, const struct loop_job *job, int64_t n)
 {
     struct loop_fd *fd = job->fd;
-    if (!fd->unread) {
-        return false;
-    }
     if (n < 0) {
         loop_unread_keep_error(loop, fd, n);
     }
@@ -139,7 +136,7 @@ static bool put_behind(struct loop *loop, const struct loop_job *job, int64_t n)
 /* Whether the backend has nothing for the job: it received nothing, or what was given back comes first. */
 static bool is_left_empty(struct loop *loop, const struct loop_job *job, int64_t n)
 {
-    return n == -EAGAIN || n == -ECANCELED || put_behind(loop, job, n);
+    return n == -EAGAIN || n == -ECANCELED || (job->fd->unread && put_behind(loop, job, n));
 }
 
 /* Notes that the backend has read `n` bytes. If they fill the buffer there may be more: a call need not find that out
