@@ -46,7 +46,8 @@ struct loop_source_ops {
      * -EOPNOTSUPP where the source cannot detect that. */
     loop_job (*wait_readable)(struct loop_source *source, loop_fn *fn, void *arg) LOOP_ZERO;
     /* Takes back the last `len` bytes it has delivered, by a copy or by moving its position back. Its next reads
-     * deliver them again. Returns 0; -EBADF when it is closed; -EOPNOTSUPP when it takes nothing back; or -errno.
+     * deliver them again; reads and jobs of wait_readable that wait already are resumed. Returns 0; -EBADF when it is
+     * closed; -EOPNOTSUPP when it takes nothing back; or -errno.
      * Without it, or after one of these two errors, bytes that a copy has read and cannot write are lost. After another
      * error, such as -ENOMEM, the library keeps bytes of its own readers, copies and streams. The next reads of the
      * source get them first, until loop_source_close or the end of the scope. */

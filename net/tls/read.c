@@ -27,7 +27,8 @@ static size_t take_unread(struct loop_tls_connection *connection, void *buf, siz
     return n;
 }
 
-int loop_tls_give_back(struct loop_tls_connection *connection, const void *bytes, size_t len)
+/* Puts bytes in front of those that have been given back already. */
+static int put_back(struct loop_tls_connection *connection, const void *bytes, size_t len)
 {
     struct loop_tls_unread *old = connection->unread;
     size_t left = old ? old->end - old->at : 0;
@@ -165,6 +166,14 @@ static bool move_to_front(struct loop_tls_connection *connection, loop_job job)
     return true;
 }
 
+/* Ends the wait below where nothing needs input any more. */
+static void stop_needless_wait(struct loop_tls_connection *connection)
+{
+    if (!connection->first_request && !connection->write.waits_for_input && !connection->shutdown_waits_for_input) {
+        loop_tls_stop_waiting(connection);
+    }
+}
+
 static void on_cancel(void *arg, loop_job job)
 {
     struct loop_tls_connection *connection = arg;
@@ -172,9 +181,7 @@ static void on_cancel(void *arg, loop_job job)
     if (move_to_front(connection, job)) {
         end_first(connection, -ECANCELED);
     }
-    if (!connection->first_request && !connection->write.waits_for_input && !connection->shutdown_waits_for_input) {
-        loop_tls_stop_waiting(connection);
-    }
+    stop_needless_wait(connection);
 }
 
 loop_job loop_tls_read_later(struct loop_tls_connection *connection, void *buf, size_t len, loop_fn *fn, void *arg)
@@ -194,6 +201,17 @@ loop_job loop_tls_read_later(struct loop_tls_connection *connection, void *buf, 
     append(connection, request);
     connection->step(connection);
     return job;
+}
+
+int loop_tls_give_back(struct loop_tls_connection *connection, const void *bytes, size_t len)
+{
+    int error = put_back(connection, bytes, len);
+
+    if (!error && connection->first_request) {
+        connection->step(connection); /* the reads that wait get them */
+        stop_needless_wait(connection);
+    }
+    return error;
 }
 
 /* Returns the result of the first request; -EAGAIN while it waits. */

@@ -199,6 +199,39 @@ LOOP_TEST(tls_takes_bytes_back)
     END;
 }
 
+/* Reads and looks that wait are resumed in their order, and the wait below ends with the last of them. */
+LOOP_TEST(bytes_given_back_to_tls_resume_the_reads_that_wait)
+{
+    static char buf[16], first[8], third[8];
+    static struct once read[2], looked, cancelled;
+    static loop_job job;
+
+    BEGIN;
+    TLS_SET_UP(env->scope);
+    TLS_CONNECTED(env->scope, &pair);
+    AWAIT(loop_write(&pair.flows[TLS_CLIENT]->sink, "abcdef", 6, GO));
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, buf, 6, GO));
+    job = loop_read(&pair.flows[TLS_SERVER]->source, buf, 1, ONCE(&cancelled));
+    START(loop_read(&pair.flows[TLS_SERVER]->source, first, 2, ONCE(&read[0])));
+    START(loop_wait_readable(&pair.flows[TLS_SERVER]->source, ONCE(&looked)));
+    START(loop_read(&pair.flows[TLS_SERVER]->source, third, sizeof third, ONCE(&read[1])));
+    AWAIT(turns(env->scope, 3, GO));
+    loop_cancel(env->loop, job);
+    WAIT_UNTIL(cancelled.count);
+    ONCE_IS(cancelled, -ECANCELED);
+    CHECK_IS(loop_source_unread(&pair.flows[TLS_SERVER]->source, "cdef", 4), 0);
+    CHECK_IS(read[0].count + looked.count + read[1].count, 0); /* never from inside the call */
+    WAIT_UNTIL(read[0].count && looked.count && read[1].count);
+    ONCE_IS(read[0], 2);
+    ONCE_IS(looked, 0);
+    ONCE_IS(read[1], 2);
+    CHECK(memcmp(first, "cd", 2) == 0 && memcmp(third, "ef", 2) == 0);
+    AWAIT(loop_write(&pair.flows[TLS_CLIENT]->sink, "ghi", 3, GO));
+    AWAIT(loop_read_exact(&pair.flows[TLS_SERVER]->source, buf, 3, GO));
+    CHECK(memcmp(buf, "ghi", 3) == 0);
+    END;
+}
+
 #define AWAIT_LOOK(wanted)                                                                                             \
     while (loop_source_is_readable(&pair.flows[TLS_SERVER]->source) != (wanted)) {                                     \
         AWAIT(turns(env->scope, 1, GO));                                                                               \
