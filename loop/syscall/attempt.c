@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 /* How often an open is retried that fails because of renames in its path. */
@@ -95,8 +96,11 @@ static int64_t move_now(struct loop_fd *fd, bool is_output, const struct iovec *
     if (fd->is_direct || (is_output ? fd->writes_wait : fd->reads_wait)) {
         return -EAGAIN;
     }
-    int64_t result = outcome(is_output ? loop_kernel_pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
-                                       : loop_kernel_preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
+    int64_t result;
+    do {
+        result = outcome(is_output ? loop_kernel_pwritev2(fd->number, iov, n, offset, RWF_NOWAIT)
+                                   : loop_kernel_preadv2(fd->number, iov, n, offset, RWF_NOWAIT));
+    } while (result == -EINTR);
     if (result != -EOPNOTSUPP && result != -ENOSYS) {
         return result;
     }
@@ -110,21 +114,13 @@ int64_t loop_attempt_now(struct loop_job *job)
     struct iovec single;
     int n;
     const struct iovec *iov = file_vectors(job, &single, &n);
-    int64_t result;
-    do {
-        result = move_now(job->fd, loop_op_table[job->op].is_output, iov, n, LOOP_CURRENT);
-    } while (result == -EINTR);
-    return result;
+    return move_now(job->fd, loop_op_table[job->op].is_output, iov, n, LOOP_CURRENT);
 }
 
 int64_t loop_attempt_read_now(struct loop_fd *fd, void *buf, size_t len, int64_t offset)
 {
     struct iovec iov = {buf, loop_hard_length(len)};
-    int64_t result;
-    do {
-        result = move_now(fd, false, &iov, 1, offset);
-    } while (result == -EINTR);
-    return result;
+    return move_now(fd, false, &iov, 1, offset);
 }
 
 /* Reads from the page cache if it has all the bytes. Otherwise returns -EAGAIN: a thread then does the whole read. */
@@ -412,12 +408,36 @@ static int64_t open_once(const struct loop_open_request *request, uint64_t more_
     return result;
 }
 
+/* Whether an open ended with -EAGAIN because another process has a lease on the file, and not because of a rename.
+ * Resolves the path, and opens the regular file it has found by its link in /proc: no rename disturbs that. */
+static bool is_leased(const struct loop_open_request *request)
+{
+    int flags = (int)request->how.flags & ~(O_CREAT | O_EXCL | O_TRUNC);
+    struct open_how find = {.flags = (uint64_t)(O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)),
+                            .resolve = request->how.resolve};
+    int found = loop_kernel_openat2(request->dir_number, request->path, &find);
+    if (found < 0) {
+        return false;
+    }
+    char link[32];
+    struct stat status;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", found);
+    bool is_regular = loop_kernel_fstat(found, &status) == 0 && S_ISREG(status.st_mode);
+    int64_t result =
+        is_regular ? outcome(loop_kernel_openat(AT_FDCWD, link, (flags | O_NONBLOCK) & ~O_NOFOLLOW, 0)) : -EINVAL;
+    if (result >= 0) {
+        loop_kernel_close((int)result);
+    }
+    loop_kernel_close(found);
+    return result == -EAGAIN;
+}
+
 static int64_t open_undisturbed(const struct loop_open_request *request, uint64_t more_flags)
 {
-    bool can_be_disturbed = (request->how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
     bool is_for_cache = (request->how.resolve & RESOLVE_CACHED) != 0;
+    bool can_be_disturbed = !is_for_cache && (request->how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
     int64_t result = open_once(request, more_flags);
-    for (int i = 0; result == -EAGAIN && can_be_disturbed && !is_for_cache && i < OPEN_TRIES; i++) {
+    for (int i = 0; result == -EAGAIN && can_be_disturbed && i < OPEN_TRIES && !is_leased(request); i++) {
         loop_kernel_sched_yield();
         result = open_once(request, more_flags);
     }

@@ -8,6 +8,7 @@
 #include <loop/part.h>
 
 #include <linux/openat2.h>
+#include <loop/kernel/fail.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -269,6 +270,59 @@ LOOP_TEST(open_of_a_fifo_waits_for_nobody)
     remove_directory(in_directory(""));
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+static int leased;
+
+static void give_lease_up(int number)
+{
+    (void)number;
+    (void)fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
+static unsigned n_opens(void)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        n += strncmp(loop_kernel_fail_name(i), "openat", 6) == 0 ? loop_kernel_fail_uses(i) : 0;
+    }
+    return n;
+}
+
+/* A rename on the way is -EAGAIN too, and is tried again many times. */
+LOOP_TEST(an_open_beneath_finds_out_that_a_file_has_a_lease)
+{
+    static struct loop_fd *dir;
+    static unsigned before;
+
+    BEGIN;
+    CHECK(signal(SIGIO, SIG_IGN) != SIG_ERR);
+    leased = open(in_directory("file"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    dir = adopt(env->scope, open(in_directory(""), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0) {
+        before = n_opens();
+        AWAIT(open_at(env, dir, "file", O_RDONLY | O_NONBLOCK, RESOLVE_BENEATH, GO));
+        CHECK_IS(result, -EAGAIN);
+        CHECK(n_opens() - before < 10);
+        CHECK(signal(SIGIO, give_lease_up) != SIG_ERR);
+        CHECK_IS(fcntl(leased, F_SETLEASE, F_UNLCK), 0);
+        CHECK_IS(fcntl(leased, F_SETLEASE, F_WRLCK), 0);
+        before = n_opens();
+        AWAIT(open_at(env, dir, "file", O_RDONLY, RESOLVE_IN_ROOT, GO));
+        close_opened(result, O_RDONLY);
+        CHECK_IS(fcntl(leased, F_GETLEASE), F_UNLCK);
+        CHECK(n_opens() - before < 10);
+    } else {
+        not_run("leases"); /* not every file system has them */
+    }
+    close(leased);
+    remove_directory(in_directory(""));
+    END;
+}
+
+#endif
 
 LOOP_TEST(a_cancelled_open_leaves_no_descriptor)
 {
