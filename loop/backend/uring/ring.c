@@ -49,6 +49,7 @@ static void map_queues(struct loop_uring *uring)
     uring->cq_head = cq->khead;
     uring->cq_tail = cq->ktail;
     uring->cq_size = cq->ring_entries;
+    uring->cq_lost = cq->koverflow;
     uring->cq_mask = cq->ring_mask;
     for (unsigned i = 0; sq->array && i < sq->ring_entries; i++) {
         sq->array[i] = i; /* entries are submitted in the order of their places */
@@ -78,11 +79,13 @@ void loop_uring_detach(struct loop_uring *uring)
 {
     static const struct io_uring_cqe no_completion;
     static const uint32_t no_flags; /* not `nothing`, where the dispatch may still store its place */
+    static const uint32_t none_lost;
     uring->nothing = 0;
     uring->sq_flags = &no_flags;
     uring->sq_head = uring->sq_shared_tail = &uring->nothing;
     uring->cq_head = &uring->nothing;
     uring->cq_tail = &uring->nothing;
+    uring->cq_lost = &none_lost;
     uring->sq_size = uring->cq_mask = 0;
     uring->completions = &no_completion;
     uring->enter_fd = UINT32_MAX;

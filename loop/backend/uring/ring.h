@@ -157,6 +157,7 @@ struct loop_uring {
     void *gathered; /* of completions.c: the vectors of sends that have not been submitted; or NULL */
     unsigned n_gathered;
     struct loop_uring_shortage shortage;
+    const uint32_t *cq_lost; /* how many completions the kernel had no memory for; shared, as the queues are */
     uint32_t setup_flags;
     struct io_uring ring;
 };

@@ -250,6 +250,12 @@ static int submit(struct loop_uring *uring)
     return loop_uring_is_fine(result) ? submit_and_wait(uring, 0) : result;
 }
 
+/* Whether the kernel has lost a completion. It reports that only to an enter that waits. */
+static bool has_lost(const struct loop_uring *uring)
+{
+    return __atomic_load_n(uring->cq_lost, __ATOMIC_RELAXED) > 0;
+}
+
 /* Whether the kernel had no memory for the last turn. */
 static bool is_in_shortage(const struct loop_uring *uring)
 {
@@ -277,7 +283,7 @@ __attribute__((cold)) static int turn(struct loop *loop)
         result = 0;
     }
     loop_uring_merge(uring);
-    result = dispatch(loop, uring, result);
+    result = dispatch(loop, uring, loop_uring_is_fine(result) && has_lost(uring) ? -EBADR : result);
     if (result || is_in_shortage(uring)) {
         return result;
     }
@@ -309,7 +315,8 @@ static int number(const struct loop *loop)
     return loop_uring_of(loop)->ring.ring_fd;
 }
 
-/* An error is ignored here: the next turn meets it again. */
+/* An error is ignored here: the next turn meets it again. A lost completion is reported once, but only to an enter that
+ * waits. */
 static bool has_events(struct loop *loop)
 {
     struct loop_uring *uring = loop_uring_of(loop);

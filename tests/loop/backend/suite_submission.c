@@ -4,6 +4,10 @@
  */
 #include "harness.h"
 
+#include <linux/io_uring.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
 /* ---- P9: the submission queue ---- */
 
 static int start_many(struct loop_env *env, void *unused)
@@ -202,3 +206,62 @@ LOOP_TEST_WITH(p09_a_flood_of_cancels_loses_none, .queue_depth = 2)
     CHECK_IS(polled.cancelled, N);
     END;
 }
+
+#ifndef NORIA_SIMULATED
+
+/* ---- completions that the kernel has lost ---- */
+
+/* Returns where the queues of a ring count the completions that the kernel had no memory for. */
+static size_t place_of_lost(void)
+{
+    struct io_uring_params params = {0};
+    int number = (int)syscall(SYS_io_uring_setup, 1, &params);
+
+    CHECK(number >= 0);
+    close(number);
+    return params.cq_off.overflow;
+}
+
+/* Counts a completion as lost in all rings of this process, as the kernel does. */
+static void lose_completion(void)
+{
+    char line[256];
+    unsigned long begin = 0, offset;
+    FILE *maps = fopen("/proc/self/maps", "re");
+
+    while (fgets(line, sizeof line, maps)) {
+        if (strstr(line, "[io_uring]") && sscanf(line, "%lx-%*x %*s %lx", &begin, &offset) == 2 &&
+            offset == IORING_OFF_SQ_RING) {
+            (*(uint32_t *)(begin + place_of_lost()))++;
+        }
+    }
+    fclose(maps);
+}
+
+static int wait_for_ever(struct loop_env *env, void *slept)
+{
+    START(loop_sleep(env->scope, LOOP_NEVER, ONCE(slept)));
+    return 0;
+}
+
+/* A loop with a host never waits in the kernel, which reports such a loss to a call that waits. */
+TEST(a_lost_completion_ends_a_hosted_loop)
+{
+    static struct once slept;
+    struct loop *loop = NULL;
+
+    slept.count = 0;
+    CHECK_IS(loop_open(NULL, wait_for_ever, &slept, &loop), 0);
+    CHECK_IS(loop_turn(loop), 1);
+    if (strcmp(loop_backend_name(loop), "io_uring") == 0) {
+        lose_completion();
+        for (int i = 0; i < 100 && loop_turn(loop) > 0; i++) {
+        }
+        ONCE_IS(slept, -ECANCELED);
+        CHECK_IS(loop_close(loop), -EBADR);
+    } else {
+        CHECK_IS(loop_close(loop), 0);
+    }
+}
+
+#endif
