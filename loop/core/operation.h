@@ -153,7 +153,7 @@ struct loop_receive_args {
     struct loop_buffers *buffers;
     bool is_family_known;
     bool is_unix;
-    bool is_recalled; /* the peer has hung up: the operation was cancelled, to be started again */
+    bool is_recalled; /* the ring's operation was cancelled and not the job: it goes on with another */
 };
 
 /* openat2. The path is in `extra` as a struct loop_open_request. */

@@ -181,11 +181,15 @@ void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
     append(fd, block);
 }
 
-bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len)
+bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const struct iovec *iov, size_t len)
 {
-    struct loop_block *block = loop_block_of(bytes, len);
+    struct loop_block *block = make_block(len);
     if (!block) {
         return false;
+    }
+    for (size_t at = 0, n; at < len; at += n, iov++) {
+        n = iov->iov_len < len - at ? iov->iov_len : len - at;
+        memcpy((char *)block->bytes + at, iov->iov_base, n);
     }
     append(fd, block);
     begin(fd);

@@ -37,8 +37,9 @@ bool loop_unread_give_back(struct loop_fd *fd, struct loop_block *block);
  * block. The caller tries the jobs that wait. */
 void loop_unread_append(struct loop_fd *fd, struct loop_block *block);
 
-/* Copies bytes behind all other unread bytes of `fd`: they were received after those. Returns false without memory. */
-bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const void *bytes, size_t len);
+/* Copies the first `len` bytes of vectors behind all other unread bytes of `fd`: they were received after those.
+ * Returns false without memory. */
+bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const struct iovec *iov, size_t len);
 
 /* Has the unread bytes wait in memory of their own, where the backend has few of the blocks left that they are in: they
  * may wait for long. Without memory they stay where they are. */

@@ -36,6 +36,9 @@ __attribute__((noinline)) static void other_job_event(struct loop_uring *uring, 
         return;
     }
     loop_uring_leave(uring, job);
+    if (loop_op_table[job->op].needs_fd && job->fd->unread) {
+        result = loop_uring_result_behind(uring, job, result);
+    }
     if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {
         return;
     }

@@ -112,6 +112,10 @@ static void start_by_readiness(struct loop *loop, struct loop_job *job)
 __attribute__((noinline)) static void start_other(struct loop *loop, struct loop_job *job)
 {
     struct loop_uring *uring = loop_uring_of(loop);
+    if (loop_uring_waits_for_turn(job)) {
+        loop_uring_place(uring, job);
+        return;
+    }
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
     } else if (loop_uring_iopoll_takes(uring, job)) {
@@ -143,6 +147,9 @@ void loop_uring_cancel_job(struct loop *loop, struct loop_job *job)
     } else if (job->where == LOOP_AT_RING && job->is_polled) {
         return; /* a device does not give back what it has: the job ends with its result */
     } else if (job->where == LOOP_AT_RING) {
+        if (loop_op_table[job->op].gets_buffers) {
+            job->u.args.receive.is_recalled = !job->is_cancelled;
+        }
         loop_uring_cancel(loop_uring_of(loop), job);
     } else {
         loop_direct_cancel(loop, job);

@@ -47,12 +47,28 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, ui
     }
 }
 
+/* Puts bytes that came to the ring's buffer `index` behind unread bytes, which were given back since the receive was
+ * submitted. It has been recalled for them. Returns false when there are none, or no memory. */
+static bool put_behind(struct loop_uring *uring, struct loop_job *job, unsigned index, int32_t n)
+{
+    struct loop_buffers *buffers = job->u.args.receive.buffers;
+    struct iovec bytes = {buffers->memory + index * buffers->size_bytes, (size_t)n};
+    bool was_put = job->fd->unread && buffers->ring && loop_unread_put_behind(uring->loop, job->fd, &bytes, (size_t)n);
+    if (was_put) {
+        loop_uring_buffers_give(buffers, index);
+    }
+    return was_put;
+}
+
 /* Delivers the bytes of one completion in the buffer that the kernel has chosen. */
 static void receive(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
 {
     struct loop_buffers *buffers = job->u.args.receive.buffers;
     unsigned index = flags >> IORING_CQE_BUFFER_SHIFT;
     assert(flags & IORING_CQE_F_BUFFER && index < buffers->count && !buffers->is_lent[index]);
+    if (put_behind(uring, job, index, result)) {
+        return;
+    }
     buffers->is_lent[index] = true;
     buffers->n_free--;
     loop_job_emit(uring->loop, job, result, buffers->memory + index * buffers->size_bytes);
@@ -109,7 +125,7 @@ static bool has_bytes_first(struct loop *loop, struct loop_job *job, int32_t res
     return true;
 }
 
-/* Notes that the operation has ended. Returns whether look_for_lost_end has recalled it. */
+/* Notes that the operation has ended. Returns whether it was recalled. */
 static bool end_recall(struct loop_job *job)
 {
     bool was_recalled = loop_op_table[job->op].gets_buffers && job->u.args.receive.is_recalled;
@@ -164,6 +180,8 @@ void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, 
         end_multishot(uring, job, result, was_recalled);
     } else if (job->is_cancelled) {
         loop_job_backend_done(uring->loop, job, -ECANCELED);
+    } else if (loop_fd_has_unread(job->fd)) {
+        loop_uring_go_on_elsewhere(uring->loop, job);
     } else {
         loop_uring_place(uring, job);
     }

@@ -61,6 +61,13 @@ bool loop_uring_follows_others(const struct loop_job *job)
     return turn == LOOP_TURN_SEND ? !loop_line_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
 }
 
+bool loop_uring_waits_for_turn(const struct loop_job *job)
+{
+    const struct loop_fd *fd = loop_op_table[job->op].needs_fd ? job->fd : NULL;
+    bool is_jobs = fd && loop_fd_has_turn_taken(fd, LOOP_TURN_RECEIVE) && !fd->is_receiving && !fd->is_reading;
+    return is_jobs && !job->is_otherwise && loop_fd_reads_by(fd) == LOOP_IO_SOCKET && turn_of(job) == LOOP_TURN_RECEIVE;
+}
+
 static bool is_poll(const struct loop_job *job)
 {
     return loop_op_table[job->op].op_class == LOOP_CLASS_POLL;

@@ -39,6 +39,10 @@ static inline void loop_uring_pass_turn(struct loop *loop, struct loop_fd *fd, e
  * turn. */
 void loop_uring_go_on_elsewhere(struct loop *loop, struct loop_job *job);
 
+/* Whether the ring has an operation that receives from the same socket, and comes first. Then the job waits for its
+ * turn also where readiness serves it, for example because bytes were given back since. */
+bool loop_uring_waits_for_turn(const struct loop_job *job);
+
 /* Whether an operation that waits for readiness on the same descriptor has to come before this one. */
 bool loop_uring_follows_others(const struct loop_job *job);
 

@@ -14,10 +14,13 @@
 #include <loop/core/fd.h>
 #include <loop/core/job.h>
 #include <loop/core/operation.h>
+#include <loop/core/unread.h>
 #include <loop/kernel/memory.h>
 #include <loop/syscall/attempt.h>
+#include <loop/syscall/request.h>
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* ---- errors ---- */
 
@@ -87,6 +90,82 @@ static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
         loop_uring_drop_turn(uring->loop, job);
         loop_job_backend_done(uring->loop, job, error);
     }
+}
+
+/* ---- behind unread bytes ---- */
+
+/* Whether the job reads the next bytes of its descriptor, which come behind unread ones. */
+static bool reads_next(const struct loop_job *job)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    const struct loop_op_args *args = &job->u.args;
+    if (row->op_class == LOOP_CLASS_MOVE) {
+        return !row->is_output && args->move.offset == LOOP_CURRENT && loop_fd_is_stream(job->fd);
+    }
+    return row->is_receive && row->is_message && !(args->message.flags & (MSG_OOB | MSG_ERRQUEUE));
+}
+
+/* Returns where the job's bytes are, as vectors. */
+static const struct iovec *vectors_of(const struct loop_job *job, struct iovec *single, int *n)
+{
+    const struct loop_op_row *row = &loop_op_table[job->op];
+    const struct loop_op_args *args = &job->u.args;
+    *n = 1;
+    if (row->has_header) {
+        const struct msghdr *header = &((const struct loop_message_request *)args->extra)->header;
+        *n = (int)header->msg_iovlen;
+        return header->msg_iov;
+    }
+    if (row->takes_vectors) {
+        *n = (int)args->move.n_iov;
+        return args->move.iov;
+    }
+    *single = row->is_message ? (struct iovec){args->message.data, args->message.len}
+                              : (struct iovec){args->move.data, args->move.len};
+    return single;
+}
+
+/* Of a message, unread bytes have no address and no flags. Descriptors that have come are delivered. */
+static void forget_origin(const struct loop_job *job)
+{
+    if (loop_op_table[job->op].has_header) {
+        struct loop_message_request *request = job->u.args.extra;
+        request->header.msg_namelen = 0;
+        request->header.msg_flags = 0;
+    }
+}
+
+/* Puts what the job has got behind the unread bytes. Returns false when there is no memory. The kernel reports an end
+ * again. */
+static bool put_behind(struct loop *loop, const struct loop_job *job, const struct iovec *iov, int n, int32_t result)
+{
+    size_t room = 0, len = result > 0 ? (size_t)result : 0;
+    for (int i = 0; i < n && room < len; i++) {
+        room += iov[i].iov_len;
+    }
+    if (result < 0) {
+        loop_unread_keep_error(loop, job->fd, result);
+    }
+    len = len < room ? len : room; /* with MSG_TRUNC it is more */
+    return len == 0 || loop_unread_put_behind(loop, job->fd, iov, len);
+}
+
+int32_t loop_uring_result_behind(struct loop_uring *uring, struct loop_job *job, int32_t result)
+{
+    bool has_nothing = result == -ECANCELED || result == -EAGAIN || loop_uring_is_refusal(result);
+    if (has_nothing || loop_uring_without_internals(result) != result || !reads_next(job)) {
+        return result;
+    }
+    struct iovec single;
+    int n;
+    const struct iovec *iov = vectors_of(job, &single, &n);
+    bool is_peek = loop_op_table[job->op].is_message && job->u.args.message.flags & MSG_PEEK;
+    job->where = LOOP_AT_OWNER; /* so that what is put behind does not recall it from the ring */
+    if (!(is_peek && result >= 0) && !put_behind(uring->loop, job, iov, n, result)) {
+        return result;
+    }
+    forget_origin(job);
+    return (int32_t)loop_unread_read(job->fd, iov, n, is_peek);
 }
 
 /* ---- results ---- */

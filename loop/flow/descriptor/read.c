@@ -130,7 +130,7 @@ __attribute__((noinline)) static bool put_behind(struct loop *loop, const struct
     if (n < 0) {
         loop_unread_keep_error(loop, fd, n);
     }
-    return n <= 0 || loop_unread_put_behind(loop, fd, job->u.read.iov_base, (size_t)n);
+    return n <= 0 || loop_unread_put_behind(loop, fd, &job->u.read, (size_t)n);
 }
 
 /* Whether the backend has nothing for the job: it received nothing, or what was given back comes first. */
