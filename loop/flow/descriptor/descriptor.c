@@ -266,7 +266,7 @@ __attribute__((noinline)) static void sent_in_part(struct loop *loop, struct loo
     bool is_in_queue = job->where == LOOP_AT_RING; /* not when the ring is broken */
     take_back(fd);
     if (!is_in_queue) {
-        end_write(loop, job, loop_write_close(loop, job, &job->u.write, result));
+        loop_write_lose_sent(loop, fd, job, result);
     } else if (result < 0 && result != -EAGAIN) {
         fail_first(loop, fd, result);
     } else {

@@ -156,6 +156,19 @@ void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error)
     end_others(loop, fd, NULL, error);
 }
 
+void loop_write_lose_sent(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t result)
+{
+    bool leaves_gap = !job->is_cancelled;
+    if (leaves_gap) {
+        result = loop->broken.error;
+        loop_write_note_failure(fd, job);
+    }
+    job->kind->lose(loop, job, result);
+    if (leaves_gap) {
+        loop_write_end_line(loop, fd, result);
+    }
+}
+
 void loop_write_fail(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t error)
 {
     loop_write_leave_queue(loop, fd, 0, error);

@@ -80,6 +80,10 @@ static inline void loop_write_note_cancel(struct loop_fd *fd, struct loop_job *j
  * them has failed with `error`. Ends the copies of files as well that come to this line from that of their source. */
 void loop_write_end_line(struct loop *loop, struct loop_fd *fd, int64_t error);
 
+/* Ends a write that a broken ring had, and those behind it, which would follow a gap: how much of it has been sent is
+ * not known. */
+void loop_write_lose_sent(struct loop *loop, struct loop_fd *fd, struct loop_job *job, int64_t result);
+
 /* Keeps the error of a job that has failed to write to `fd` and is not a write. On a stream of bytes it notes the
  * failure and ends what else is in line. Call it before the job ends, which then ends as usual, unless its place tells
  * that it was cancelled meanwhile. */

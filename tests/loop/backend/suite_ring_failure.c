@@ -1,113 +1,19 @@
 /* SPDX-License-Identifier: ISC
  *
  * Failures of io_uring_enter: temporary ones, as without memory, and permanent ones. Every job ends once, nothing is
- * written to its memory afterwards, and the loop continues or returns the error. This program overrides io_uring_enter2
- * and lets it fail on demand.
+ * written to its memory afterwards, and the loop continues or returns the error. This program overrides
+ * functions of liburing's (ring_failing.h).
  */
-#include "harness.h"
+#include "ring_failing.h"
 
 #include <loop/part.h>
 
 #include <limits.h>
-#include <linux/io_uring.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-
-/* ---- the calls that fail ---- */
-
-static struct failing {
-    int error; /* what io_uring_enter answers from the call `first` on, so many times */
-    unsigned first, times;
-    unsigned calls, failed;
-    bool no_cancel, no_files; /* io_uring_register refuses these */
-    bool no_sends;            /* sends of several vectors are lost: they are neither done nor completed */
-    unsigned lost;            /* so many of them */
-} failing;
-
-int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsigned flags, sigset_t *argument,
-                    size_t size);
-int io_uring_register_files(void *ring, const int *files, unsigned count);
-int io_uring_register_sync_cancel(void *ring, void *request);
-
-/* Makes nops that are not completed of the sends in the ring's entries. */
-static void lose_prepared_sends(void)
-{
-    char line[256];
-    unsigned long begin = 0, end = 0, offset;
-    FILE *maps = fopen("/proc/self/maps", "re");
-    while (fgets(line, sizeof line, maps)) {
-        bool has_entries = strstr(line, "[io_uring]") && sscanf(line, "%lx-%lx %*s %lx", &begin, &end, &offset) == 3 &&
-                           offset == IORING_OFF_SQES;
-        for (struct io_uring_sqe *at = (void *)begin; has_entries && at < (struct io_uring_sqe *)end; at++) {
-            if (at->opcode == IORING_OP_SENDMSG) {
-                *at = (struct io_uring_sqe){.flags = IOSQE_CQE_SKIP_SUCCESS, .user_data = at->user_data};
-                failing.lost++;
-            }
-        }
-    }
-    fclose(maps);
-}
-
-int io_uring_enter2(unsigned fd, unsigned to_submit, unsigned min_complete, unsigned flags, sigset_t *argument,
-                    size_t size)
-{
-    if (failing.no_sends) {
-        lose_prepared_sends();
-    }
-    unsigned call = ++failing.calls;
-    if (failing.error && call >= failing.first && call - failing.first < failing.times) {
-        failing.failed++;
-        return -failing.error;
-    }
-    long result = syscall(SYS_io_uring_enter, fd, to_submit, min_complete, flags, argument, size);
-    return result < 0 ? -errno : (int)result;
-}
-
-/* struct io_uring has the ring's number at a place that is liburing's own affair, so that these find it by its kind. */
-static int ring_number(void)
-{
-    char path[64], what[64];
-    for (int number = 0; number < 256; number++) {
-        snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-        ssize_t length = readlink(path, what, sizeof what - 1);
-        what[length > 0 ? length : 0] = 0;
-        if (strcmp(what, "anon_inode:[io_uring]") == 0) {
-            return number;
-        }
-    }
-    return -1;
-}
-
-static int enter_register(unsigned what, const void *argument, unsigned count)
-{
-    return syscall(SYS_io_uring_register, ring_number(), what, argument, count) < 0 ? -errno : 0;
-}
-
-int io_uring_register_files(void *ring, const int *files, unsigned count)
-{
-    (void)ring;
-    return failing.no_files ? -ENOMEM : enter_register(2, files, count);
-}
-
-int io_uring_register_sync_cancel(void *ring, void *request)
-{
-    (void)ring;
-    return failing.no_cancel ? -EPERM : enter_register(24, request, 1);
-}
-
-static void fail_enter(int error, unsigned first, unsigned times)
-{
-    failing = (struct failing){.error = error, .first = first, .times = times};
-}
-
-static bool is_on_uring(const struct loop_env *env)
-{
-    return strcmp(loop_backend_name(env->loop), "io_uring") == 0;
-}
 
 /* ---- one program of everything ---- */
 
@@ -494,101 +400,6 @@ TEST(an_exact_read_counts_its_part_when_the_ring_breaks)
     }
     const char *way = getenv("LOOP_WAY");
     CHECK(was_dumped || !way || strcmp(way, "completions") != 0); /* otherwise the ring reads for no flow */
-}
-
-static struct {
-    struct loop_env *env;
-    struct loop_sink *sink;
-    unsigned written_late; /* since the ring has broken */
-} part;
-
-static void wait_on(void *unused, int64_t result);
-
-static void write_on(void *unused, int64_t result)
-{
-    (void)unused;
-    if (result == 0 && part.written_late < 3) {
-        part.written_late += loop_scope_is_cancelled(part.env->scope);
-        loop_write(part.sink, "x", 1, wait_on, NULL);
-    } else {
-        loop_scope_unhold(part.env->scope);
-    }
-}
-
-static void wait_on(void *unused, int64_t result)
-{
-    (void)unused;
-    CHECK(result == 1 || part.written_late == 0); /* the ring may have had the one before */
-    loop_sleep(loop_part_scope(part.env->loop), LOOP_MILLISECOND, write_on, NULL); /* a turn that enters the ring */
-}
-
-static int write_for_a_part(struct loop_env *env, void *number)
-{
-    part.env = env;
-    if (!is_on_uring(env)) {
-        close(*(int *)number);
-        return -ENOSYS;
-    }
-    part.sink = &flow_of(loop_part_scope(env->loop), *(int *)number)->sink;
-    loop_scope_hold(env->scope);
-    loop_sleep(loop_part_scope(env->loop), 0, write_on, NULL);
-    return 0;
-}
-
-TEST(what_a_part_writes_after_the_ring_has_broken_leaves_by_system_calls)
-{
-    int pair[2];
-
-    memset(&part, 0, sizeof part);
-    make_pair(pair);
-    fail_enter(ENOSYS, 10, UINT_MAX);
-    CHECK_IS(run_with(&(struct loop_options){.way = LOOP_WAY_COMPLETIONS}, write_for_a_part, &pair[0]), -ENOSYS);
-    close(pair[1]);
-}
-
-enum { TOGETHER = 3 };
-
-static struct {
-    struct once writes[TOGETHER];
-    loop_job second;
-    int pair[2];
-} together;
-
-static void break_ring(void *arg, int64_t result)
-{
-    const struct loop_env *env = arg;
-    (void)result;
-    loop_cancel(env->loop, together.second);
-    loop_op_nop(env->scope, NULL, NULL); /* a host's ring is not entered without a reason */
-    failing = (struct failing){.error = ENOSYS, .times = UINT_MAX, .lost = failing.lost};
-}
-
-static int write_together(struct loop_env *env, void *unused)
-{
-    (void)unused;
-    struct loop_sink *sink = &flow_of(env->scope, together.pair[0])->sink;
-    failing.no_sends = true;
-    for (unsigned i = 0; i < TOGETHER; i++) {
-        loop_job job = START(loop_write(sink, "ab", 2, ONCE(&together.writes[i])));
-        together.second = i == 1 ? job : together.second;
-    }
-    START(loop_sleep(env->scope, LOOP_MILLISECOND, break_ring, env));
-    return 0;
-}
-
-/* The ring has them all in one send, of which it never tells. */
-TEST(writes_that_were_sent_together_end_when_the_ring_breaks)
-{
-    fail_enter(0, UINT_MAX, UINT_MAX);
-    make_pair(together.pair);
-    run_with(&(struct loop_options){.way = LOOP_WAY_COMPLETIONS}, write_together, NULL);
-    for (unsigned i = 0; i < TOGETHER; i++) {
-        CHECK_IS(together.writes[i].count, 1);
-        CHECK(failing.lost == 0 || together.writes[i].result < 0);
-    }
-    const char *way = getenv("LOOP_WAY");
-    CHECK(failing.lost == 1 || !way || strcmp(way, "completions") != 0); /* otherwise system calls may send them */
-    close(together.pair[1]);
 }
 
 TEST(what_can_not_be_cancelled_ends_when_the_kernel_has_freed_the_ring)
