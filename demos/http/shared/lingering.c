@@ -20,7 +20,7 @@ struct leaving {
 };
 
 /* Drops what has come. Returns whether more may come. */
-static bool is_open(int number)
+static bool drop_input(int number)
 {
     char dropped[1 << 14];
     ssize_t n = 1;
@@ -31,11 +31,12 @@ static bool is_open(int number)
     return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
-/* Closes the sockets whose peers have ended, or whose time is over. */
+/* Closes the sockets whose peers have ended, or whose time is over. What has come by then is dropped first: a close
+ * with unread bytes is a reset, and what the kernel still has to send would be lost. */
 static void sweep(struct lingering *lingering, int64_t now_ns)
 {
     for (unsigned i = 0; i < lingering->n;) {
-        if (lingering->socket[i].expires_ns > now_ns && is_open(lingering->socket[i].number)) {
+        if (drop_input(lingering->socket[i].number) && lingering->socket[i].expires_ns > now_ns) {
             i++;
         } else {
             close(lingering->socket[i].number);
