@@ -402,25 +402,6 @@ static void queue_write(struct loop *loop, struct loop_fd *fd, struct loop_job *
     }
 }
 
-static void refused_resumed(struct loop_fd *fd)
-{
-    fd->has_overflowed = false;
-}
-
-static const struct loop_job_kind refused_kind = {
-    .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
-
-loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg)
-{
-    loop_job id;
-    struct loop_job *job = loop_job_start(fd->scope, fd, &refused_kind, fn, arg, &id);
-    if (job) {
-        fd->has_overflowed = true;
-        loop_job_complete(fd->scope->loop, job, -ENOBUFS);
-    }
-    return id;
-}
-
 loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write, loop_fn *fn, void *arg,
                        bool *took_chunk)
 {

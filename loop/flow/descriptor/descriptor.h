@@ -43,9 +43,6 @@ loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chu
 /* Whether the next write is refused: the queue is at its limit, or a refused write has not been resumed yet. */
 bool loop_fd_is_full(const struct loop_fd *fd);
 
-/* Starts a job that ends with -ENOBUFS. New writes are refused until its continuation has been resumed. */
-loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg);
-
 /* Starts a job that ends with 0 when at most half of the limit is queued, or with the error of the last write. */
 loop_job loop_fd_drained(struct loop_fd *fd, loop_fn *fn, void *arg);
 

@@ -214,3 +214,30 @@ loop_job loop_write_lose(struct loop_fd *fd, int64_t error, loop_fn *fn, void *a
     }
     return id;
 }
+
+static void refused_resumed(struct loop_fd *fd);
+static const struct loop_job_kind refused_kind = {
+    .name = "refused write", .cancel = loop_job_cancel_here, .resumed = refused_resumed};
+static const struct loop_job_kind refused_behind_kind = {.name = "refused write", .cancel = loop_job_cancel_here};
+
+static void refused_resumed(struct loop_fd *fd)
+{
+    fd->has_overflowed = false;
+    for (struct loop_hnode *node = fd->jobs.first; node && !fd->has_overflowed; node = node->next) {
+        fd->has_overflowed = LOOP_CONTAINER(node, struct loop_job, in_fd)->kind == &refused_kind;
+    }
+}
+
+/* A write that finds room, and is refused because of one in front of it, makes none wait for its own end: two writers
+ * that try again at once would refuse each other for ever. */
+loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg)
+{
+    loop_job id;
+    bool is_full = fd->queued_bytes > 0 && fd->queued_bytes >= loop_fd_limit(fd);
+    struct loop_job *job = loop_job_start(fd->scope, fd, is_full ? &refused_kind : &refused_behind_kind, fn, arg, &id);
+    if (job) {
+        fd->has_overflowed = true;
+        loop_job_complete(fd->scope->loop, job, -ENOBUFS);
+    }
+    return id;
+}

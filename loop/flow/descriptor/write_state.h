@@ -105,4 +105,8 @@ static inline int64_t loop_write_gap_ahead(struct loop_fd *fd)
 /* Starts a job in the place of a write behind one that has failed. It ends with the same error. */
 loop_job loop_write_lose(struct loop_fd *fd, int64_t error, loop_fn *fn, void *arg);
 
+/* Starts a job that ends with -ENOBUFS. Where the queue is full, new writes are refused until its continuation has been
+ * resumed. */
+loop_job loop_fd_refuse_write(struct loop_fd *fd, loop_fn *fn, void *arg);
+
 #endif

@@ -36,6 +36,7 @@ struct loop_own {
     bool is_busy;        /* the first has been handed to the sink */
     bool has_limit;      /* set by loop_sink_limit */
     bool has_overflowed; /* a refused write has not been resumed yet */
+    uint32_t n_refused;  /* those that found the queue full */
 };
 
 /* Returns the record of a source or sink of `scope`, or NULL where there is none. */

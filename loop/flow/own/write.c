@@ -237,7 +237,7 @@ static void refused(struct loop *loop, struct loop_job *job, int64_t result)
     loop_job_finish(loop, job, result);
     struct loop_own *own = loop_slab_find(&loop->owns.slab, id);
     if (own) {
-        own->has_overflowed = false;
+        own->has_overflowed = --own->n_refused > 0;
         loop_own_settle(own);
     }
 }
@@ -250,8 +250,10 @@ static loop_job refuse(struct loop_own *own, loop_fn *fn, void *arg)
     loop_job id;
     struct loop_job *job = loop_job_start(own->scope, NULL, &refused_kind, fn, arg, &id);
     if (job) {
+        bool is_full = own->queued_bytes > 0 && own->queued_bytes >= own->limit_bytes;
+        job->u.small[0] = is_full ? (int64_t)own->id : 0; /* otherwise it is refused for one in front of it */
+        own->n_refused += is_full;
         own->has_overflowed = true;
-        job->u.small[0] = (int64_t)own->id;
         loop_job_backend_complete(own->loop, job, -ENOBUFS);
     }
     return id;

@@ -257,6 +257,47 @@ LOOP_TEST(p11_own_sink_refuses_beyond_its_limit)
     END;
 }
 
+static struct {
+    struct loop_sink *sink;
+    struct once again[2];
+} refusals;
+
+static void write_again(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, -ENOBUFS);
+    START(loop_write(refusals.sink, "1", 1, ONCE(&refusals.again[0])));
+}
+
+/* There is room now, but what was written again has been refused. */
+static void make_room_and_write_again(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, -ENOBUFS);
+    CHECK_IS(loop_sink_limit(refusals.sink, SIZE_MAX), 0);
+    CHECK(loop_sink_is_full(refusals.sink));
+    START(loop_write(refusals.sink, "2", 1, ONCE(&refusals.again[1])));
+}
+
+LOOP_TEST(p11_a_write_refused_again_is_not_overtaken_in_an_own_sink)
+{
+    static struct once write;
+
+    BEGIN;
+    refusals.sink = make_gate(&gate, env->scope);
+    CHECK_IS(loop_sink_limit(refusals.sink, 1), 0);
+    START(loop_write(refusals.sink, "0", 1, ONCE(&write)));
+    START(loop_write(refusals.sink, "1", 1, write_again, NULL));
+    START(loop_write(refusals.sink, "2", 1, make_room_and_write_again, NULL));
+    WAIT_UNTIL(refusals.again[0].count && refusals.again[1].count);
+    ONCE_IS(refusals.again[0], -ENOBUFS);
+    ONCE_IS(refusals.again[1], -ENOBUFS);
+    CHECK(!loop_sink_is_full(refusals.sink));
+    gate_answer(&gate, gate_take(&gate, gate.iov, gate.n_iov));
+    WAIT_UNTIL(write.count);
+    END;
+}
+
 /* ---- the queue ---- */
 
 LOOP_TEST(p11_own_sink_s_queue_is_like_a_descriptor_s)

@@ -325,6 +325,51 @@ LOOP_TEST(p11_order_holds_when_the_peer_is_slow)
     END;
 }
 
+static struct {
+    struct loop_sink *sink;
+    struct once again[2];
+} refusals;
+
+static void write_again(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, -ENOBUFS);
+    START(loop_write(refusals.sink, "1", 1, ONCE(&refusals.again[0])));
+}
+
+/* There is room now, but what was written again has been refused. */
+static void make_room_and_write_again(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, -ENOBUFS);
+    CHECK_IS(loop_sink_limit(refusals.sink, SIZE_MAX), 0);
+    CHECK(loop_sink_is_full(refusals.sink));
+    START(loop_write(refusals.sink, "2", 1, ONCE(&refusals.again[1])));
+}
+
+LOOP_TEST(p11_a_write_refused_again_is_not_overtaken)
+{
+    static struct once write;
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    refusals.sink = &flow_of(env->scope, fds[0])->sink;
+    stuff(fds[0]);
+    CHECK_IS(loop_sink_limit(refusals.sink, 1), 0);
+    START(loop_write(refusals.sink, "0", 1, ONCE(&write)));
+    START(loop_write(refusals.sink, "1", 1, write_again, NULL));
+    START(loop_write(refusals.sink, "2", 1, make_room_and_write_again, NULL));
+    WAIT_UNTIL(refusals.again[0].count && refusals.again[1].count);
+    ONCE_IS(refusals.again[0], -ENOBUFS);
+    ONCE_IS(refusals.again[1], -ENOBUFS);
+    CHECK(!loop_sink_is_full(refusals.sink));
+    drain(fds[1]);
+    WAIT_UNTIL(write.count);
+    close(fds[1]);
+    END;
+}
+
 LOOP_TEST(p11_only_descriptors_have_a_queue)
 {
     static struct loop_sink *memory, *null;
