@@ -121,15 +121,17 @@ static int64_t copy_data(struct copying *copying, off_t end)
     return 0;
 }
 
-/* Copies what is behind the last data: a hole up to the size that the file has by now, or the bytes of a file that
- * has no size. Returns 0, 1 or -errno. */
-static int64_t copy_rest(struct copying *copying)
+/* Copies what is behind the last data: a hole up to the size that the file had, or has by now if that is less; or the
+ * bytes of a file that had no size. What was appended since the data were looked for is not in the hole. Returns 0, 1
+ * or -errno. */
+static int64_t copy_rest(struct copying *copying, off_t had_size)
 {
     struct stat status;
     int64_t result = loop_kernel_fstat(copying->from, &status) < 0 ? -errno : 0;
+    off_t end = result == 0 && status.st_size < had_size ? status.st_size : had_size;
 
-    if (result == 0 && status.st_size > copying->at) {
-        copying->at = status.st_size;
+    if (result == 0 && end > copying->at) {
+        copying->at = end;
         return loop_fs_outcome(loop_kernel_ftruncate(copying->to, copying->at));
     }
     return result < 0 ? result : copy_data(copying, INT64_MAX);
@@ -157,7 +159,7 @@ static int64_t copy_bytes(struct copying *copying, const struct stat *status)
         copying->at = begin;
         result = copy_data(copying, end);
     }
-    return result == 0 ? copy_rest(copying) : result;
+    return result == 0 ? copy_rest(copying, status->st_size) : result;
 }
 
 /* ---- the whole ---- */
