@@ -77,9 +77,10 @@ static void move_to_front(struct loop_reader_buffer *buffer)
     buffer->end = end;
 }
 
+/* Allocates memory for `capacity` bytes, and for a NUL behind them: they may all be taken when the source has ended. */
 static char *allocate(size_t capacity, size_t block)
 {
-    size_t size = front(block) + capacity;
+    size_t size = front(block) + capacity + block;
     char *memory = block == 1 ? loop_kernel_malloc(size) : loop_kernel_aligned_alloc(block, size);
     return memory ? memory + front(block) : NULL;
 }
@@ -143,7 +144,7 @@ bool loop_reader_buffer_put_back(struct loop_reader_buffer *buffer, const char *
 {
     if (len > buffer->start) {
         size_t end = round_up(len + loop_reader_buffer_length(buffer), buffer->block);
-        if (!replace(buffer, end + buffer->block, end)) { /* with room for a NUL behind the bytes */
+        if (!replace(buffer, end + buffer->block, end)) {
             return false;
         }
     }

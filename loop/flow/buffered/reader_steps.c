@@ -39,8 +39,8 @@ static int64_t give_out(struct loop_reader *reader, size_t len, size_t consumed)
     return (int64_t)consumed;
 }
 
-/* Gives out the first `len` bytes as text, with a NUL behind them. The NUL overwrites the delimiter, or has room behind
- * all bytes: the read that found the end of the source had. */
+/* Gives out the first `len` bytes as text, with a NUL behind them. The NUL overwrites the delimiter, or the byte behind
+ * all bytes, for which the buffer has room. */
 static int64_t give_out_text(struct loop_reader *reader, size_t len, size_t consumed)
 {
     reader->nul = reader->buffer.bytes + reader->buffer.start + len;

@@ -181,3 +181,26 @@ LOOP_TEST(a_readers_rest_takes_back_what_it_delivered)
     CHECK_TEXT(loop_reader_data(reader, NULL), "after the end");
     END;
 }
+
+/* The end was found by a read that went around the buffer, which was full. A NUL behind the bytes needs room. */
+LOOP_TEST(a_full_buffer_has_room_for_a_nul_behind_bytes_that_came_back)
+{
+    static struct loop_reader *reader;
+    static size_t len;
+
+    BEGIN;
+    reader = loop_reader_create(loop_memory_source(env->scope, "0123456789abcdef", 16), 15);
+    AWAIT(loop_reader_exact(reader, 14, GO));
+    AWAIT(loop_read_exact(loop_reader_source(reader), got, 2, GO));
+    CHECK_IS(result, 2);
+    AWAIT(loop_read(loop_reader_source(reader), got + 2, 2, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(loop_source_unread(loop_reader_source(reader), got, 2), 0);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 2);
+    CHECK_TEXT(loop_reader_data(reader, &len), "ef");
+    CHECK_IS(len, 2);
+    AWAIT(loop_reader_line(reader, GO));
+    CHECK_IS(result, 0);
+    END;
+}
