@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <linux/limits.h>
 #include <stdio.h>
 
 static const char acl_name[] = "system.posix_acl_access";
@@ -39,31 +40,74 @@ static mode_t pass_owner(const struct stat *from, int to)
     return loop_kernel_fchown(to, (uid_t)-1, from->st_gid) == 0 ? mode : without_group(mode);
 }
 
-/* Reads the access control list of the file at `number`, which may be open with O_PATH. Returns its length, or 0 when
- * there is none. The caller frees it. */
-static size_t read_acl(int number, void **acl)
+/* Asks for the access control list by a path, or by a number where the path is NULL. Returns its length or -errno. */
+static int64_t get_acl(const char *path, int number, void *acl, size_t size)
+{
+    return loop_fs_outcome(path ? loop_kernel_getxattr(path, acl_name, acl, size)
+                                : loop_kernel_fgetxattr(number, acl_name, acl, size));
+}
+
+/* Reads the access control list into memory that the caller frees. Returns its length or -errno. Another process may
+ * make it longer meanwhile, so there is room for the longest. */
+static int64_t read_acl_of(const char *path, int number, void **acl)
+{
+    int64_t len = get_acl(path, number, NULL, 0);
+
+    if (len <= 0) {
+        return len;
+    }
+    *acl = loop_kernel_malloc(XATTR_SIZE_MAX);
+    return *acl ? get_acl(path, number, *acl, XATTR_SIZE_MAX) : -ENOMEM;
+}
+
+/* Opens the file at `from`, which may be open with O_PATH, for reading by its name. Returns -errno where the name is
+ * another's by now. */
+static int open_again(const struct loop_fs_temporary *temporary, int from)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    int number = (int)loop_fs_outcome(loop_kernel_openat(temporary->dir, temporary->leaf.name, flags, 0));
+    struct stat one, other;
+
+    if (number >= 0 && (loop_kernel_fstat(number, &one) < 0 || loop_kernel_fstat(from, &other) < 0 ||
+                        one.st_dev != other.st_dev || one.st_ino != other.st_ino)) {
+        loop_kernel_close(number);
+        return -ESTALE;
+    }
+    return number;
+}
+
+/* Reads the access control list of the file at `from`: by its link in /proc, and without /proc by opening it again.
+ * Returns its length, 0 when there is none, or -errno. The caller frees it. */
+static int64_t read_acl(const struct loop_fs_temporary *temporary, int from, void **acl)
 {
     char path[32];
 
-    snprintf(path, sizeof path, "/proc/self/fd/%d", number);
-    ssize_t room = loop_kernel_getxattr(path, acl_name, NULL, 0);
-    *acl = room > 0 ? loop_kernel_malloc((size_t)room) : NULL;
-    ssize_t len = *acl ? loop_kernel_getxattr(path, acl_name, *acl, (size_t)room) : room;
-    return len > 0 ? (size_t)len : 0;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", from);
+    *acl = NULL;
+    int64_t len = read_acl_of(path, -1, acl);
+    int number = len == -ENOENT ? open_again(temporary, from) : -1;
+    if (number >= 0) {
+        len = read_acl_of(NULL, number, acl);
+        loop_kernel_close(number);
+    }
+    return len == -ENODATA || len == -EOPNOTSUPP || len == -ENOSYS ? 0 : len;
 }
 
 /* Gives the new file the access control list. Where there is one, the permissions of the group are the most that it
- * grants anyone: without it the group can not have them. A list that the new file got from its directory is removed
- * when the old one had none. Returns the permissions that the new file may have. */
-static mode_t pass_acl(int from, int to, mode_t mode)
+ * grants anyone: without it the group can not have them, nor where it is not known whether there is one. A list that
+ * the new file got from its directory is removed when the old one had none. Returns the permissions that the new file
+ * may have. */
+static mode_t pass_acl(const struct loop_fs_temporary *temporary, int from, mode_t mode)
 {
-    assert(from >= 0 && to >= 0 && from != to);
+    int to = temporary->number;
     void *acl;
-    size_t len = read_acl(from, &acl);
 
-    if (len == 0) {
+    assert(from >= 0 && to >= 0 && from != to);
+    int64_t len = read_acl(temporary, from, &acl);
+    if (len <= 0) {
         (void)loop_kernel_fremovexattr(to, acl_name);
-    } else if (!acl || loop_kernel_fsetxattr(to, acl_name, acl, len, 0) < 0) {
+    }
+    if (len < 0 || (len > 0 && loop_kernel_fsetxattr(to, acl_name, acl, (size_t)len, 0) < 0)) {
         mode = without_group(mode);
     }
     loop_kernel_free(acl);
@@ -78,7 +122,7 @@ static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t 
     bool is_file = loop_kernel_fstat(from, &status) == 0 && S_ISREG(status.st_mode);
 
     if (is_file) {
-        *mode = pass_acl(from, temporary->number, pass_owner(&status, temporary->number));
+        *mode = pass_acl(temporary, from, pass_owner(&status, temporary->number));
     }
     return is_file;
 }

@@ -102,6 +102,8 @@ LOOP_KERNEL_CALL(int, loop_kernel_fstatfs, (int number, struct statfs *status), 
 LOOP_KERNEL_CALL(int, loop_kernel_fchmod, (int number, mode_t mode), fchmod(number, mode))
 LOOP_KERNEL_CALL(int, loop_kernel_fchown, (int number, uid_t user, gid_t group), fchown(number, user, group))
 LOOP_KERNEL_CALL(int, loop_kernel_futimens, (int number, const struct timespec times[2]), futimens(number, times))
+LOOP_KERNEL_CALL(ssize_t, loop_kernel_fgetxattr, (int number, const char *name, void *value, size_t size),
+                 fgetxattr(number, name, value, size))
 LOOP_KERNEL_CALL(int, loop_kernel_fsetxattr, (int number, const char *name, const void *value, size_t size, int flags),
                  fsetxattr(number, name, value, size, flags))
 LOOP_KERNEL_CALL(int, loop_kernel_fremovexattr, (int number, const char *name), fremovexattr(number, name))

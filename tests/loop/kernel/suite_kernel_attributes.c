@@ -202,6 +202,11 @@ TEST(attributes_extended)
     CHECK_FAILS(loop_kernel_getxattr(path, "user.a", value, 4), ERANGE);
     CHECK_IS(loop_kernel_getxattr(path, "user.a", value, sizeof value), 5);
     CHECK_TEXT(value, "value");
+    CHECK_FAILS(loop_kernel_fgetxattr(number, "user.b", value, sizeof value), ENODATA);
+    CHECK_FAILS(loop_kernel_fgetxattr(number, "user.a", value, 4), ERANGE);
+    CHECK_IS(loop_kernel_fgetxattr(number, "user.a", NULL, 0), 5);
+    CHECK_IS(loop_kernel_fgetxattr(number, "user.a", value, sizeof value), 5);
+    CHECK_FAILS(loop_kernel_fgetxattr(-1, "user.a", value, sizeof value), EBADF);
     CHECK_FAILS(loop_kernel_fsetxattr(number, "user.a", "x", 1, XATTR_CREATE), EEXIST);
     CHECK_FAILS(loop_kernel_fsetxattr(number, "user.b", "x", 1, XATTR_REPLACE), ENODATA);
     CHECK_FAILS(loop_kernel_fsetxattr(number, "nonsense", "x", 1, 0), EOPNOTSUPP);

@@ -336,10 +336,10 @@ int loop_kernel_fremovexattr(int number, const char *name)
     return change(&(struct place){.dir = number}, set_xattr, &(struct setting){.name = name, .removes = true});
 }
 
-ssize_t loop_kernel_getxattr(const char *path, const char *name, void *value, size_t size)
+static ssize_t get_xattr(const struct place *place, const char *name, void *value, size_t size)
 {
     struct loop_sim_entry *entry = NULL;
-    ssize_t result = find_place(&(struct place){.dir = AT_FDCWD, .path = path}, &entry);
+    ssize_t result = find_place(place, &entry);
 
     if (result == 0) {
         result = check_xattr(entry->inode, name, false);
@@ -353,4 +353,14 @@ ssize_t loop_kernel_getxattr(const char *path, const char *name, void *value, si
     }
     loop_sim_entry_unref(entry);
     return loop_sim_return(result);
+}
+
+ssize_t loop_kernel_getxattr(const char *path, const char *name, void *value, size_t size)
+{
+    return get_xattr(&(struct place){.dir = AT_FDCWD, .path = path}, name, value, size);
+}
+
+ssize_t loop_kernel_fgetxattr(int number, const char *name, void *value, size_t size)
+{
+    return get_xattr(&(struct place){.dir = number}, name, value, size);
 }
