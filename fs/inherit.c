@@ -127,11 +127,19 @@ static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t 
     return is_file;
 }
 
-/* When the file to be replaced is gone by now, the permissions are those that it had; its owner is not known. */
+/* Passes on what the file to be replaced had, if it was one and is gone by now. Stores the permissions that the new one
+ * may have. */
+static void pass_on_gone(const struct loop_fs_temporary *temporary, mode_t *mode)
+{
+    if (temporary->replaces) {
+        *mode = pass_owner(&temporary->replaced, temporary->number) & ~SET_ID;
+    }
+}
+
 int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
 {
-    mode_t mode = temporary->replaced_mode & ~SET_ID;
-    bool inherits = temporary->replaces;
+    bool is_there = false;
+    mode_t mode = 0;
 
     assert(temporary->number >= 0 && temporary->dir >= 0);
     assert(!temporary->is_exclusive || !temporary->replaces);
@@ -144,8 +152,12 @@ int64_t loop_fs_inherit(const struct loop_fs_temporary *temporary)
         return from;
     }
     if (from >= 0) {
-        inherits |= pass_on(temporary, from, &mode);
+        is_there = pass_on(temporary, from, &mode);
         loop_kernel_close(from);
     }
+    if (!is_there) {
+        pass_on_gone(temporary, &mode);
+    }
+    bool inherits = is_there || temporary->replaces;
     return inherits ? loop_fs_outcome(loop_kernel_fchmod(temporary->number, mode & (SET_ID | 0777))) : 0;
 }

@@ -64,17 +64,16 @@ static int create(const struct loop_fs_temporary *temporary, unsigned mode)
 /* Finds the errors that can be known before anything is done, and what the file is to replace. Returns 0 or -errno. */
 static int check_leaf(struct loop_fs_temporary *temporary)
 {
-    struct stat status;
+    struct stat *status = &temporary->replaced;
 
-    if (loop_kernel_fstatat(temporary->dir, temporary->leaf.name, &status, AT_SYMLINK_NOFOLLOW) < 0) {
+    if (loop_kernel_fstatat(temporary->dir, temporary->leaf.name, status, AT_SYMLINK_NOFOLLOW) < 0) {
         return errno == ENOENT ? 0 : -errno;
     }
     if (temporary->is_exclusive) {
         return -EEXIST;
     }
-    temporary->replaces = S_ISREG(status.st_mode);
-    temporary->replaced_mode = status.st_mode;
-    return S_ISDIR(status.st_mode) ? -EISDIR : 0;
+    temporary->replaces = S_ISREG(status->st_mode);
+    return S_ISDIR(status->st_mode) ? -EISDIR : 0;
 }
 
 /* Opens the current directory, where the path is relative to it: it may be another one by the time the file gets its

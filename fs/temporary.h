@@ -7,6 +7,8 @@
 
 #include <fs/resolve.h>
 
+#include <sys/stat.h>
+
 /* Permissions of a file that no other user may read. */
 #define LOOP_FS_PRIVATE_MODE 0600
 
@@ -22,7 +24,7 @@ struct loop_fs_temporary {
     bool is_in_place;         /* has its name already, and is not published */
     bool cannot_be_linked;    /* publishing has failed for a reason that may be that of files without a name alone */
     bool replaces;            /* a regular file has the name */
-    mode_t replaced_mode;     /* its permissions */
+    struct stat replaced;     /* its permissions and its owner */
     bool keeps_old;           /* published; `name` is now that of what was replaced */
     bool replaced_other;      /* published; what was replaced is gone */
 };

@@ -361,6 +361,32 @@ LOOP_TEST(fs_save_gives_another_group_no_more_than_everybody)
     END;
 }
 
+LOOP_TEST(fs_save_over_a_file_that_goes_meanwhile_gives_its_permissions_to_no_other_group)
+{
+    static const char *directory;
+    static bool is_root;
+
+    BEGIN;
+    directory = enter_open_directory();
+    for (is_root = true; geteuid() == 0; is_root = false) {
+        put_with_mode("file", "old", 0660);
+        CHECK_IS(chown("file", 12345, 12346), 0);
+        CHECK(is_root || leave_root());
+        watch(take_away, "openat");
+        AWAIT(loop_fs_save(NULL, env->cwd, "file", "new", 3, &atomic, GO));
+        back_to_root();
+        CHECK_IS(result, 3);
+        (void)unwatch();
+        check_owner("file", 12345, is_root ? 12346 : 12345, is_root ? 0660 : 0600);
+        CHECK_IS(unlink("file"), 0);
+        if (!is_root) {
+            break;
+        }
+    }
+    leave_directory(directory);
+    END;
+}
+
 /* ---- access control lists ---- */
 
 #define ACL "system.posix_acl_access"
