@@ -41,6 +41,18 @@ static bool is_dots(const char *name)
     return name[0] == '.' && (name[1] == '\0' || (name[1] == '.' && name[2] == '\0'));
 }
 
+/* Reads the next entries of the current directory. Returns how many bytes; 0 at the end, and in a directory that
+ * another process has removed; or -errno. */
+static int64_t read_entries(struct removal *removal)
+{
+    struct level *level = removal->level;
+    int64_t len = loop_fs_outcome(loop_kernel_getdents64(removal->current, level->entries, sizeof level->entries));
+
+    level->at = 0;
+    level->len = len > 0 ? (size_t)len : 0;
+    return len == -ENOENT ? 0 : len;
+}
+
 /* Returns the next entry, or NULL with 0 at the end or -errno in `*result`. Reading goes on where it was in a directory
  * that changes meanwhile. Entries that it missed for that are found by reading once more after something has been
  * removed. */
@@ -57,9 +69,7 @@ static const struct loop_kernel_dirent *next_entry(struct removal *removal, int6
                 return entry;
             }
         }
-        *result = loop_fs_outcome(loop_kernel_getdents64(removal->current, level->entries, sizeof level->entries));
-        level->at = 0;
-        level->len = *result > 0 ? (size_t)*result : 0;
+        *result = read_entries(removal);
         if (*result < 0 || (*result == 0 && !level->has_removed)) {
             return NULL;
         }
@@ -219,7 +229,11 @@ static int64_t remove_tree(int dir, const char *name)
     result = empty(&removal);
     finish(&removal);
     assert(!removal.level);
-    return result == 0 ? loop_fs_outcome(loop_kernel_unlinkat(dir, name, AT_REMOVEDIR)) : result;
+    if (result == 0) {
+        result = loop_fs_outcome(loop_kernel_unlinkat(dir, name, AT_REMOVEDIR));
+        result = result == -ENOENT ? 0 : result; /* another process has removed it */
+    }
+    return result;
 }
 
 /* Cuts the slashes at the end, with which a link would be followed. Returns whether the last component can be removed:

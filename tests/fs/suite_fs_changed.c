@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * loop_fs_copy_file of files that change between two of its steps.
+ * Copies of files, and removals of trees, that another program changes between two steps.
  *
- * The library's lseek(2) goes through the function below, which runs another program's action after one that has found
- * no more data.
+ * The library's lseek(2) and unlinkat(2) go through the functions below, which run the other program's action.
  */
 #include "directory.h"
 
@@ -11,7 +10,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-static void (*after_last_data)(void); /* NULL: nothing */
+static void (*after_last_data)(void); /* after an lseek that has found no more data; NULL: nothing */
+static void (*before_unlink)(void);   /* before the first unlinkat in a directory below the top; NULL: nothing */
 
 off_t lseek(int fd, off_t offset, int whence)
 {
@@ -25,6 +25,19 @@ off_t lseek(int fd, off_t offset, int whence)
     }
     return result;
 }
+
+int unlinkat(int dir, const char *path, int flags)
+{
+    void (*act)(void) = before_unlink;
+
+    if (act && strcmp(path, "inner") == 0) {
+        before_unlink = NULL;
+        act();
+    }
+    return (int)syscall(SYS_unlinkat, dir, path, flags);
+}
+
+/* ---- copies ---- */
 
 static char text[5000];
 
@@ -93,6 +106,44 @@ LOOP_TEST(fs_copy_file_of_a_hole_that_is_cut_meanwhile)
     CHECK(!after_last_data);
     CHECK_IS(result, 10);
     CHECK_IS(size_of("to"), 10);
+    leave_directory(directory);
+    END;
+}
+
+/* ---- removals ---- */
+
+static void remove_sub(void)
+{
+    CHECK_IS(unlink("top/sub/inner"), 0);
+    CHECK_IS(rmdir("top/sub"), 0);
+}
+
+static void remove_top(void)
+{
+    remove_sub();
+    (void)unlink("top/outer"); /* unless the library was faster */
+    CHECK_IS(rmdir("top"), 0);
+}
+
+LOOP_TEST(fs_rmtree_of_a_directory_that_another_removes_meanwhile)
+{
+    static const char *directory;
+    static void (*const acts[])(void) = {remove_sub, remove_top};
+    static unsigned i;
+
+    BEGIN;
+    directory = enter_directory();
+    for (i = 0; i < COUNT_OF(acts); i++) {
+        CHECK_IS(mkdir("top", 0755), 0);
+        CHECK_IS(mkdir("top/sub", 0755), 0);
+        put("top/sub/inner", "text");
+        put("top/outer", "text");
+        before_unlink = acts[i];
+        AWAIT(loop_fs_rmtree(NULL, env->cwd, "top", GO));
+        CHECK(!before_unlink);
+        CHECK_IS(result, 0);
+        CHECK(!exists("top"));
+    }
     leave_directory(directory);
     END;
 }
