@@ -327,10 +327,16 @@ static void put_back(struct loop_resources *pool, void *resource)
     }
 }
 
+/* Whether a job of `scope` can take nothing of the pool. */
+static bool is_over(const struct loop_scope *scope, const struct loop_resources *pool)
+{
+    return loop_scope_is_cancelled(scope) || loop_scope_is_cancelled(pool->scope);
+}
+
 static loop_job acquire_idle(struct loop_scope *scope, struct loop_resources *pool, void **resource, loop_fn *fn,
                              void *arg)
 {
-    bool is_cancelled = loop_scope_is_cancelled(scope) || loop_scope_is_cancelled(pool->scope); /* in a check */
+    bool is_cancelled = is_over(scope, pool); /* by now, in a check */
     loop_job job = start_ended(scope, is_cancelled ? -ECANCELED : 0, fn, arg);
 
     if (job && !is_cancelled) {
@@ -372,13 +378,15 @@ loop_job loop_resource_acquire(struct loop_scope *scope, struct loop_resources *
         return 0;
     }
     scope = scope ? scope : pool->scope;
-    if (loop_scope_is_cancelled(scope) || loop_scope_is_cancelled(pool->scope)) {
+    if (is_over(scope, pool)) {
         return start_ended(scope, -ECANCELED, fn, arg);
     }
     if (loop_list_is_empty(&pool->line) && take_idle(pool, resource)) {
         return acquire_idle(scope, pool, resource, fn, arg);
     }
-    loop_job job = wait_in_line(scope, pool, resource, fn, arg);
+    loop_job job = is_over(scope, pool) /* by now, in a check */
+                       ? start_ended(scope, -ECANCELED, fn, arg)
+                       : wait_in_line(scope, pool, resource, fn, arg);
     make_for_line(pool);
     return job;
 }

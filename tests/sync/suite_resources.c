@@ -263,6 +263,50 @@ LOOP_TEST_ROWS(a_check_that_takes_another_keeps_to_the_limit, 2)
     END;
 }
 
+static struct loop_scope *doomed;
+
+/* The program gives up when it finds that an idle one is no longer good. */
+static bool cancel_all(void *arg, void *resource)
+{
+    (void)arg;
+    (void)resource;
+    loop_scope_cancel(doomed);
+    return false;
+}
+
+LOOP_TEST_ROWS(p09_a_check_that_cancels_leaves_nobody_waiting, 2)
+{
+    static struct loop_scope *pools, *other;
+    static struct once ended, acquired;
+
+    BEGIN;
+    pools = loop_scope_open(env->scope, ONCE(&ended));
+    other = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(other);
+    world.scope = pools;
+    world.pool = loop_resources_create(
+        pools, &(struct loop_resources_options){.make = make, .dispose = dispose, .check = cancel_all, .arg = &world});
+    CHECK(world.pool != NULL);
+    AWAIT(loop_resource_acquire(pools, world.pool, &taken[0], GO));
+    START(loop_resource_acquire(other, world.pool, &taken[1], ONCE(&acquired)));
+    AWAIT(turns(env->scope, 3, GO));
+    ONCE_IS(acquired, 0);
+    CHECK_IS(loop_resource_release(world.pool, taken[1]), 0);
+    doomed = script.row == 0 ? pools : other;
+    acquired = (struct once){.count = 0};
+    START(loop_resource_acquire(other, world.pool, &taken[1], ONCE(&acquired)));
+    AWAIT(turns(env->scope, 5, GO));
+    ONCE_IS(acquired, -ECANCELED);
+    CHECK_IS(stats().waiting, 0);
+    CHECK_IS(stats().in_use, 1);
+    CHECK_IS(stats().made, 2);
+    CHECK_IS(loop_resource_release(world.pool, taken[0]), 0);
+    loop_scope_unhold(other);
+    WAIT_UNTIL(ended.count);
+    CHECK_IS(world.disposed[0] + world.disposed[1], 2);
+    END;
+}
+
 LOOP_TEST(one_that_is_idle_for_too_long_is_disposed_of)
 {
     static int64_t since_ns;
