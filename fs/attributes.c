@@ -35,6 +35,12 @@ static bool may_be_unknown(int error)
     return error == -ENOSYS || error == -EINVAL || error == -EPERM;
 }
 
+/* Returns the result of a call that was made again by a link in /proc; without /proc that of the first one. */
+static int of_both(int first, int64_t by_link)
+{
+    return by_link == -ENOENT ? first : (int)by_link;
+}
+
 /* Runs `act` on what the request's path or file names. Returns its result or -errno. */
 static int64_t act_on_found(const struct loop_fs_request *request,
                             int64_t (*act)(const struct loop_fs_request *request, int number))
@@ -192,8 +198,8 @@ static int64_t access_number(const struct loop_fs_request *request, int number)
         (int)loop_fs_outcome(loop_kernel_faccessat2(number, "", (int)request->mode, AT_EACCESS | AT_EMPTY_PATH));
 
     if (may_be_unknown(result)) {
-        result =
-            (int)loop_fs_outcome(loop_kernel_faccessat(AT_FDCWD, link_of(number).path, (int)request->mode, AT_EACCESS));
+        result = of_both(result, loop_fs_outcome(loop_kernel_faccessat(AT_FDCWD, link_of(number).path,
+                                                                       (int)request->mode, AT_EACCESS)));
     }
     return result;
 }
@@ -345,7 +351,7 @@ static int64_t chmod_number(const struct loop_fs_request *request, int number)
     }
     int result = (int)loop_fs_outcome(loop_kernel_fchmodat2(number, "", request->mode, AT_EMPTY_PATH));
     if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(loop_kernel_chmod(link_of(number).path, request->mode));
+        result = of_both(result, loop_fs_outcome(loop_kernel_chmod(link_of(number).path, request->mode)));
     }
     return result;
 }
@@ -399,7 +405,8 @@ static int64_t times_of_number(const struct loop_fs_request *request, int number
     int result = (int)loop_fs_outcome(loop_kernel_utimensat(number, "", request->times, AT_EMPTY_PATH));
 
     if (may_be_unknown(result)) {
-        result = (int)loop_fs_outcome(loop_kernel_utimensat(AT_FDCWD, link_of(number).path, request->times, 0));
+        result =
+            of_both(result, loop_fs_outcome(loop_kernel_utimensat(AT_FDCWD, link_of(number).path, request->times, 0)));
     }
     return result;
 }
