@@ -261,7 +261,10 @@ int loop_process_begin(struct loop_process *child, pid_t pid, int pidfd, bool is
 {
     child->pidfd = loop_fd_adopt(loop_part_scope(child->loop), pidfd);
     if (!child->pidfd || !watch(child)) {
-        (void)loop_kernel_kill(child->has_group ? -pid : pid, SIGKILL);
+        if (child->has_group) {
+            (void)loop_kernel_kill(-pid, SIGKILL);
+        }
+        (void)loop_kernel_kill(pid, SIGKILL); /* it may have left the group */
         (void)reap(pid, 0);
         loop_fd_destroy(child->pidfd);
         child->pidfd = NULL;

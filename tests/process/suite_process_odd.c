@@ -116,6 +116,40 @@ LOOP_TEST_ROWS(p30_a_child_that_has_left_its_group_ends_too, 2)
     END;
 }
 
+#if !HAS_SANITIZER
+/* The child has left its group by the time that the loop finds no memory for it. */
+LOOP_TEST(p30_without_memory_a_child_that_has_left_its_group_ends_too)
+{
+    static const char *const arguments[] = {
+        "perl", "-e", "setpgrp(0, getpgrp(getppid())) or die; $| = 1; print 'x'; close STDOUT; sleep 1000", NULL};
+    static struct loop_spawn_fd fds[] = {{.number = 1, .how = LOOP_SPAWN_NUMBER}};
+    static const struct loop_spawn_options options = {
+        .arguments = arguments, .fds = fds, .n_fds = 1, .flags = LOOP_SPAWN_GROUP};
+    static struct once started;
+    static int ends[2];
+
+    BEGIN;
+    inner = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(inner);
+    CHECK_IS(pipe2(ends, O_CLOEXEC), 0);
+    fds[0].from = ends[1];
+    START(loop_spawn(env->scope, "perl", &options, &process, &spawn_error, ONCE(&started)));
+    CHECK_IS(read(ends[0], &byte, 1), 1); /* the loop waits meanwhile, the pool does not */
+    fail_allocation(1, true);
+    while (loop_fd_borrow(inner, ends[0])) {
+    }
+    WAIT_UNTIL(started.count);
+    fail_allocation(0, false);
+    ONCE_IS(started, -ENOMEM);
+    CHECK(!process);
+    loop_scope_cancel(inner);
+    loop_scope_unhold(inner);
+    close(ends[0]);
+    close(ends[1]);
+    END;
+}
+#endif
+
 LOOP_TEST(what_is_left_of_a_group_ends_with_the_child)
 {
     static char rest[8];
