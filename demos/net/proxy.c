@@ -119,7 +119,8 @@ struct bridge {
     loop_job connecting, watch, leaving;
     loop_job copies[2]; /* 0: ended */
     struct loop_copy_outcome outcomes[2];
-    int64_t error; /* the first error */
+    int64_t error;              /* the first error */
+    struct loop_flow *survivor; /* the side that has not failed, where there is an error */
     int64_t drain_until_ns;
 };
 
@@ -151,21 +152,17 @@ static void drain(void *arg, int64_t result)
     struct bridge *bridge = arg;
     bool is_over = result < 0 || loop_now(bridge->loop) >= bridge->drain_until_ns;
 
-    if (is_over || !has_unsent(bridge->near_socket) ||
+    if (is_over || !has_unsent(bridge->survivor) ||
         !loop_sleep(bridge->near_socket->scope, DRAIN_STEP_NS, drain, bridge)) {
-        reset(bridge, bridge->near_socket);
+        reset(bridge, bridge->survivor);
     }
 }
 
 /* Ends the connection after both directions have ended, at least one with an error. */
 static void break_off(struct bridge *bridge)
 {
-    if (is_broken(bridge->near_socket)) {
-        reset(bridge, bridge->far_socket);
-    } else {
-        bridge->drain_until_ns = loop_now(bridge->loop) + DRAIN_NS;
-        drain(bridge, 0);
-    }
+    bridge->drain_until_ns = loop_now(bridge->loop) + DRAIN_NS;
+    drain(bridge, 0);
 }
 
 static void on_drained(void *arg, int64_t result)
@@ -186,7 +183,10 @@ static void on_failed(struct bridge *bridge, int direction, int64_t error)
     struct loop_flow *from = direction == TO_FAR ? bridge->near_socket : bridge->far_socket;
     struct loop_flow *to = direction == TO_FAR ? bridge->far_socket : bridge->near_socket;
 
-    bridge->error = bridge->error < 0 ? bridge->error : error;
+    if (bridge->error == 0) {
+        bridge->error = error;
+        bridge->survivor = bridge->outcomes[direction].is_sink_error ? from : to;
+    }
     if (is_broken(from) || !is_broken(to)) {
         loop_cancel(bridge->loop, bridge->copies[!direction]);
     } else if (!loop_sleep(bridge->near_socket->scope, DRAIN_NS, on_drained, bridge)) {

@@ -4,6 +4,7 @@
 
 Each case prints one line per error. Exits with status 1 on any error.
 """
+import fcntl
 import os
 import resource
 import signal
@@ -13,9 +14,11 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 
 PATIENCE = 20
+MUCH = 400000
 faults = []
 
 
@@ -24,8 +27,8 @@ def expect(what, actual, wanted):
         faults.append(f"{what}: {actual!r}, not {wanted!r}")
 
 
-def wait_until(condition):
-    end = time.monotonic() + PATIENCE
+def wait_until(condition, seconds=PATIENCE):
+    end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
     return condition()
@@ -73,6 +76,11 @@ def reset(peer):
     peer.close()
 
 
+def n_unsent(peer):
+    """How many bytes the other end has not received."""
+    return struct.unpack("i", fcntl.ioctl(peer, termios.TIOCOUTQ, bytes(4)))[0]
+
+
 def breaks(server, listener):
     client, upstream = server.connect(), listener.accept()[0]
     client.sendall(b"q" * 100000)
@@ -92,6 +100,15 @@ def breaks(server, listener):
     wait_until(lambda: upstream.recv(4, socket.MSG_PEEK) == b"half")
     reset(client)
     expect("a client that resets", read_all(upstream), (b"half", "reset"))
+
+    # More than upstream's receive buffer: most of it is still on its way when the client resets.
+    client, upstream = server.connect(), listener.accept()[0]
+    client.sendall(bytes(MUCH))
+    wait_until(lambda: n_unsent(client) == 0)
+    reset(client)
+    wait_until(lambda: server.count() == server.descriptors, 0.3)  # it must not be: upstream has not read
+    data, end = read_all(upstream)
+    expect("a client that sends much and resets", (len(data), end), (MUCH, "reset"))
 
     client, upstream = server.connect(), listener.accept()[0]
     client.sendall(b"question")
@@ -123,6 +140,27 @@ def certificate_for(directory):
     return path
 
 
+def client_end_of_tls(command, pair, listener):
+    """Clients that end a stream of TLS, with and without saying so."""
+    server = Server(command, "--tls-certificate", pair, "tcp:127.0.0.1:0",
+                    f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+    context = ssl.create_default_context(cafile=pair)
+    for is_whole, wanted in ((False, (b"half", "reset")), (True, (b"half", "end"))):
+        client = context.wrap_socket(server.connect(), server_hostname="localhost")
+        upstream = listener.accept()[0]
+        client.sendall(b"half")
+        if is_whole:
+            client.setblocking(False)
+            try:
+                client.unwrap()
+            except ssl.SSLWantReadError:
+                pass  # it has been said, and upstream's end has not come
+        client.shutdown(socket.SHUT_WR)
+        expect(f"a client's end of TLS, with a close_notify: {is_whole}", read_all(upstream), wanted)
+        upstream.close()
+    server.stop()
+
+
 def proxy_tls(command):
     """Two proxies that speak TLS with each other; and an upstream that ends a stream of TLS without saying so."""
     with tempfile.TemporaryDirectory() as directory:
@@ -136,6 +174,7 @@ def proxy_tls(command):
         near.stop()
         far.stop()
         server = Server(command, *by_tls, f"tcp:127.0.0.1:{port}")
+        client_end_of_tls(command, pair, listener)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(pair)
         for is_whole, wanted in ((False, (b"half", "reset")), (True, (b"half", "end"))):
