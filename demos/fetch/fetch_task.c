@@ -340,12 +340,13 @@ static void redirect(struct task *task)
     }
 }
 
-/* Returns whether the validator of the rest is that of the bytes that are there. */
-static bool has_same_tag(const struct task *task)
+/* Returns whether the validator of the rest is that of the bytes that are there: a server may not know If-Range. */
+static bool has_same_validator(const struct task *task)
 {
-    const char *tag = task->exchange.response.values[FIELD_ETAG];
+    const char *validator = task->part.validator;
+    const char *value = task->exchange.response.values[validator[0] == '"' ? FIELD_ETAG : FIELD_LAST_MODIFIED];
 
-    return task->part.validator[0] != '"' || tag[0] == '\0' || strcmp(tag, task->part.validator) == 0;
+    return value[0] == '\0' || strcmp(value, validator) == 0;
 }
 
 /* Makes another request, of the whole content in place of the rest. */
@@ -362,7 +363,7 @@ static void write_part(struct task *task)
     bool is_asked = task->wants_rest || task->fetcher->range;
     bool is_right = is_asked && range_is_answered(&task->range, response, &task->expected);
 
-    if (task->wants_rest && (!is_right || !has_same_tag(task))) {
+    if (task->wants_rest && (!is_right || !has_same_validator(task))) {
         request_whole(task);
     } else if (!is_right) {
         refuse(task, "the server has sent a part that was not asked for: Content-Range is '%s'",

@@ -314,6 +314,12 @@ def rest_is_wrong(peer):
         breaks_once(peer)
 
 
+def rest_is_newer(peer):
+    """Does not know If-Range, and has other content by now."""
+    peer.head = peer.head.replace("If-Range", "Not-If-Range")
+    send_rest(peer, TAG, "Last-Modified: Thu, 02 Jan 2020 03:04:06 GMT")
+
+
 def rest_is_outside(peer):
     if peer.header("Range"):
         peer.answer(416, b"", f"Content-Range: bytes */{CUT}")
@@ -370,8 +376,9 @@ CASES = {"/" + case.__name__.replace("_", "-"): case for case in (
     chunked_odd_size, chunked_odd_end, chunked_padded, chunked_by_bytes, chunked_endless, to_end, to_end_cut, garbage,
     empty, half_head, endless_head, endless_line, endless_interim, interim, two_framings, two_lengths, other_coding,
     bare_cr, never, stall, drip, slowly, closes, closes_in_head, breaks_once, breaks_dated, breaks_just_dated,
-    breaks_weakly, breaks_and_changes, breaks_and_ignores, rest_is_wrong, rest_is_outside, part_unasked, part_short,
-    refuses, refuses_at_length, refuses_chunked, refuses_endlessly, refuses_and_stalls, headers, connections)}
+    breaks_weakly, breaks_and_changes, breaks_and_ignores, rest_is_wrong, rest_is_newer, rest_is_outside, part_unasked,
+    part_short, refuses, refuses_at_length, refuses_chunked, refuses_endlessly, refuses_and_stalls, headers,
+    connections)}
 
 
 def serve_one(peer):
