@@ -8,6 +8,8 @@
 #include "index.h"
 #include "text/escape.h"
 
+#include <net/net.h>
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,6 +93,22 @@ static void go_on(void *arg)
     }
 }
 
+/* Makes a close of the connection reset it, or not. Where the list ends with the connection, one that was cut off by a
+ * limit or an error would be taken for whole. TLS says so itself. */
+static void set_reset(const struct listing *listing, bool is_wanted)
+{
+    struct loop_fd *socket = listing->sending->peer->fd;
+
+    if (!listing->is_chunked && socket) {
+        (void)loop_socket_set(socket, LOOP_SO_LINGER_S, is_wanted ? 0 : -1);
+    }
+}
+
+static void on_all_sent(void *arg)
+{
+    set_reset(arg, false);
+}
+
 /* After an error the list has no end that the peer could take for its own. */
 static void on_entries(void *arg, int64_t result)
 {
@@ -104,7 +122,7 @@ static void on_entries(void *arg, int64_t result)
     listing->is_end = result == 0;
     if (listing->is_end) {
         put(listing, "</ul>\n");
-        flush(listing, NULL);
+        flush(listing, listing->is_chunked ? NULL : on_all_sent);
     } else {
         go_on(listing);
     }
@@ -123,6 +141,7 @@ void listing_send(struct listing *listing)
 
     listing->is_end = false;
     listing->at = listing->entries->count;
+    set_reset(listing, true);
     put_begin(listing);
     sending->vectors[0] = (struct iovec){sending->head.text, sending->head.len};
     sending_write(sending, 1, go_on, listing);

@@ -199,8 +199,24 @@ def play(kind, command, *options):
             faults.append(f"{server.count() - server.descriptors} descriptors are left")
 
 
+def cut_off(command):
+    """A list that ends with its connection takes too long: no end may be taken for its own."""
+    with serving(command, "--index", "--total", "1", "--timeout", "60") as (server, directory):
+        for i in range(6000):
+            with open(f"{directory}/{i:04}" + '"' * 250, "wb"):
+                pass
+        peer = Plain(server, 4096)
+        peer.send(b"GET / HTTP/1.0\r\n\r\n")
+        wait_until(lambda: server.count() > server.descriptors)
+        wait_until(lambda: server.count() == server.descriptors)
+        data, end = peer.read()
+        expect("a list that is cut off", (data.endswith(b"</ul>\n"), end), (False, "reset"))
+        peer.close()
+
+
 def ends(command):
     play(Plain, command)
+    cut_off(command)
 
 
 def secure_ends(command):
