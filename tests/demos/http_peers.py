@@ -5,6 +5,7 @@
 Each case has a site and a server of its own, and prints one line per error. Exits with status 1 on any error.
 """
 import errno
+import fcntl
 import gzip
 import html.parser
 import os
@@ -13,9 +14,11 @@ import resource
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.parse
 from contextlib import contextmanager
@@ -689,10 +692,29 @@ def full_log(command):
     expect("a log that cannot be opened", (process.returncode, full.encode() in process.stderr), (1, True))
 
 
+def lost_log(command):
+    """The reader of a log that is a pipe goes away, and comes back when the log has been opened again in vain."""
+    with tempfile.TemporaryDirectory() as other:
+        path = other + "/log"
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with serving(command, "--access-log", path, stderr=subprocess.PIPE) as (server, _):
+            os.close(reader)
+            ask(server, NEXT)
+            while b"Broken pipe" not in server.process.stderr.readline():
+                pass
+            time.sleep(5.5)  # it is opened again after 5 s
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            ask(server, NEXT)
+            wait_until(lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0] > 0)
+            expect("lines when a reader has come back", b"lines were dropped" in os.read(reader, 65536), True)
+        os.close(reader)
+
+
 CASES = {name: globals()[name] for name in (
     "smuggling", "bodies", "continues", "limits", "networks", "slow", "idle", "total", "killed", "shrinking",
     "descriptors", "ranges", "conditions", "encodings", "index", "hosts", "wildcard_hosts", "secure_hosts",
-    "secure_wildcard_hosts", "log", "full_log")}
+    "secure_wildcard_hosts", "log", "full_log", "lost_log")}
 
 if __name__ == "__main__":
     CASES[sys.argv[1]](sys.argv[2:])

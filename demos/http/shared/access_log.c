@@ -3,7 +3,7 @@
  * The access log.
  *
  * Lines wait in a writer of bounded memory while the file, which may be a pipe that is full or a slow disk, accepts no
- * more. A file that fails is opened again after a while.
+ * more. A file that fails is opened again after a while, until it can be opened.
  *
  * All of that is the main loop's. Other loops of the server put whole lines into a buffer between the threads, also
  * of bounded memory, and the one that finds it empty wakes the main loop, which writes them in their order.
@@ -47,6 +47,7 @@ struct access_log {
     loop_job opening;      /* the promise of access_log_open */
     uint64_t n_dropped;    /* since a line has told so */
     bool is_full, is_closing;
+    bool is_waiting;   /* to open it again */
     struct sent *sent; /* NULL: the main loop alone adds lines */
 };
 
@@ -66,6 +67,16 @@ struct sent {
 
 static void open_again(void *arg, int64_t result);
 static void tell_dropped(struct access_log *log);
+
+/* Opens the file again after a while, where there is none by then. */
+static void open_later(struct access_log *log)
+{
+    if (!log->file && !log->is_closing && !log->is_waiting) {
+        loop_job job = loop_sleep(log->env->scope, AGAIN_NS, open_again, log);
+        loop_daemon(log->env->loop, job);
+        log->is_waiting = job != 0;
+    }
+}
 
 static void release(struct log_file *file)
 {
@@ -94,7 +105,7 @@ static void on_file_end(void *arg, int64_t error)
         log->is_full = false;
         if (error < 0 && error != -ECANCELED && !log->is_closing) {
             arguments_fail(log->path, error);
-            loop_daemon(log->env->loop, loop_sleep(log->env->scope, AGAIN_NS, open_again, log));
+            open_later(log);
         }
     }
     free(file);
@@ -136,6 +147,7 @@ static void on_opened(void *arg, int64_t result)
         use_file(log, file);
     } else {
         release(file);
+        open_later(log);
     }
     loop_resolve(log->env->loop, log->opening, result);
 }
@@ -201,8 +213,12 @@ static void open_again(void *arg, int64_t result)
 {
     struct access_log *log = arg;
 
+    log->is_waiting = false;
     if (result == 0 && !log->file && !log->is_closing) {
         access_log_open(log, ignore, NULL);
+        if (!log->next) {
+            open_later(log);
+        }
     }
 }
 
