@@ -146,10 +146,11 @@ LOOP_API pid_t loop_process_pid(const struct loop_process *process);
 LOOP_API struct loop_flow *loop_process_flow(const struct loop_process *process, int number);
 
 /* Waits until the child has ended. Resumes with its status as waitpid(2) has it: WIFEXITED, WEXITSTATUS, WIFSIGNALED
- * and WTERMSIG of <sys/wait.h> take it apart. Several jobs may wait, also after the end: all get the same status. What
- * the child has written to a pipe may still be in there. `scope` owns the job; NULL means the scope of the child. When
- * that is cancelled or past its deadline, a wait in it ends with -ECANCELED or -ETIMEDOUT, and a wait in a scope around
- * it with the status. -ECHILD when another wait(2) has taken the status, or the process ignores SIGCHLD. */
+ * and WTERMSIG of <sys/wait.h>, applied to `(int)result`, take it apart. Several jobs may wait, also after the end: all
+ * get the same status. What the child has written to a pipe may still be in there. `scope` owns the job; NULL means the
+ * scope of the child. When that is cancelled or past its deadline, a wait in it ends with -ECANCELED or -ETIMEDOUT, and
+ * a wait in a scope around it with the status. -ECHILD when another wait(2) has taken the status, or the process
+ * ignores SIGCHLD. */
 LOOP_API loop_job loop_process_wait(struct loop_scope *scope, struct loop_process *process, loop_fn *fn, void *arg);
 
 /* Sends a signal to the child, or to its group where it has one of its own. Returns 0; -ESRCH when the child has ended;
