@@ -22,9 +22,10 @@
 
 #define FILE_BYTES ((size_t)1 << 20)
 #define MOST_PROGRAMS 256
-#define PIECE_BYTES 4096                /* a longer line is logged in pieces */
-#define PENDING_BYTES ((size_t)1 << 18) /* above this no more is read */
-#define LEFT_OVER_NS (LOOP_SECOND)      /* how long what others have kept open is read after a program's end */
+#define PIECE_BYTES 4096                                                /* a longer line is logged in pieces */
+#define PENDING_BYTES ((size_t)1 << 18)                                 /* above this no more is read */
+#define LOG_BYTES (4 * PENDING_BYTES + 2 * PIECE_BYTES * MOST_PROGRAMS) /* above this lines are dropped */
+#define LEFT_OVER_NS (LOOP_SECOND) /* how long what others have kept open is read after a program's end */
 
 static int64_t least_pause_ns = LOOP_SECOND / 10, most_pause_ns = 30 * LOOP_SECOND, healthy_ns = 10 * LOOP_SECOND;
 static int64_t grace_ns = 5 * LOOP_SECOND;
@@ -81,7 +82,9 @@ struct supervisor {
     struct loop_env *env;
     const char *path;
     struct loop_writer *log;
-    void *text; /* of the file */
+    bool is_log_full;             /* lines are dropped, until it has drained */
+    unsigned long long n_dropped; /* since a line has told so */
+    void *text;                   /* of the file */
     struct program *programs;
     size_t n_programs;
     size_t n_to_stop; /* while it is stopping: the programs that have not been stopped yet */
@@ -90,10 +93,9 @@ struct supervisor {
 
 /* ---- the log ---- */
 
-/* Writes the time and the name of a program. */
-static void log_prefix(const struct program *program)
+/* Writes the time and a name. */
+static void log_prefix(struct supervisor *supervisor, const char *name)
 {
-    struct supervisor *supervisor = program->supervisor;
     int64_t now_ns = loop_clock_wall(supervisor->env->clock);
     time_t seconds = (time_t)(now_ns / LOOP_SECOND);
     struct tm tm;
@@ -101,8 +103,38 @@ static void log_prefix(const struct program *program)
 
     gmtime_r(&seconds, &tm);
     strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-    loop_writer_print(supervisor->log, "%s.%03dZ %s: ", text, (int)(now_ns % LOOP_SECOND / LOOP_MILLISECOND),
-                      program->name);
+    loop_writer_print(supervisor->log, "%s.%03dZ %s: ", text, (int)(now_ns % LOOP_SECOND / LOOP_MILLISECOND), name);
+}
+
+static void on_room(void *arg, int64_t result)
+{
+    struct supervisor *supervisor = arg;
+
+    if (result == 0) {
+        supervisor->is_log_full = false;
+        log_prefix(supervisor, about.name);
+        loop_writer_print(supervisor->log, "%llu lines were dropped\n", supervisor->n_dropped);
+        supervisor->n_dropped = 0;
+    }
+}
+
+/* Returns whether the log has room for a line, which has then begun. The programs whose output is read wait for room,
+ * but others go on, and what happens to them fills the log of a reader that does not read. */
+static bool begin_line(const struct program *program)
+{
+    struct supervisor *supervisor = program->supervisor;
+
+    if (!supervisor->is_log_full && loop_writer_pending(supervisor->log) >= LOG_BYTES) {
+        loop_job job = loop_writer_wait_drained(supervisor->log, on_room, supervisor);
+        loop_daemon(supervisor->env->loop, job);
+        supervisor->is_log_full = job != 0;
+    }
+    if (supervisor->is_log_full) {
+        supervisor->n_dropped++;
+        return false;
+    }
+    log_prefix(supervisor, program->name);
+    return true;
 }
 
 /* Logs what happens to a program. */
@@ -110,11 +142,12 @@ __attribute__((format(printf, 2, 3))) static void say(const struct program *prog
 {
     va_list args;
 
-    log_prefix(program);
-    va_start(args, format);
-    loop_writer_vprint(program->supervisor->log, format, args);
-    va_end(args);
-    loop_writer_append(program->supervisor->log, "\n", 1);
+    if (begin_line(program)) {
+        va_start(args, format);
+        loop_writer_vprint(program->supervisor->log, format, args);
+        va_end(args);
+        loop_writer_append(program->supervisor->log, "\n", 1);
+    }
 }
 
 /* ---- what a program writes ---- */
@@ -123,9 +156,10 @@ static void read_more(struct output *output);
 
 static void log_piece(struct output *output, size_t len)
 {
-    log_prefix(output->program);
-    loop_writer_append(output->program->supervisor->log, output->piece, len);
-    loop_writer_append(output->program->supervisor->log, "\n", 1);
+    if (begin_line(output->program)) {
+        loop_writer_append(output->program->supervisor->log, output->piece, len);
+        loop_writer_append(output->program->supervisor->log, "\n", 1);
+    }
 }
 
 /* Logs the whole lines, and keeps the rest; a piece that is full is logged too. */
@@ -381,7 +415,7 @@ static int start(struct loop_env *env, void *arg)
     struct supervisor *supervisor = arg;
 
     supervisor->env = env;
-    supervisor->log = arguments_output(env, 4 * PENDING_BYTES + 2 * PIECE_BYTES * MOST_PROGRAMS);
+    supervisor->log = arguments_output(env, LOG_BYTES + 2 * FILE_BYTES); /* a name is part of the file */
     if (!supervisor->log) {
         return arguments_fail("standard output", -ENOMEM);
     }
