@@ -72,6 +72,17 @@ static inline struct loop_curl_transfer **loop_curl_bucket(struct loop_curl *cur
     return &curl->buckets[(value >> 4 ^ value >> 12) % LOOP_CURL_BUCKETS];
 }
 
+/* Returns the transfer of a handle that is in use, or NULL. */
+static inline struct loop_curl_transfer *loop_curl_find(struct loop_curl *curl, const CURL *easy)
+{
+    struct loop_curl_transfer *transfer = *loop_curl_bucket(curl, easy);
+
+    while (transfer && transfer->easy != easy) {
+        transfer = transfer->next;
+    }
+    return transfer;
+}
+
 /* Ends a transfer: its handle belongs to the program again. libcurl is not on the stack. */
 static inline void loop_curl_end(struct loop_curl_transfer *transfer, int64_t result)
 {
@@ -112,11 +123,8 @@ static inline void loop_curl_collect(struct loop_curl *curl)
 
     while ((message = curl_multi_info_read(curl->multi, &left))) {
         CURLcode code = message->data.result; /* the message is gone with the handle */
-        struct loop_curl_transfer *transfer = *loop_curl_bucket(curl, message->easy_handle);
+        struct loop_curl_transfer *transfer = loop_curl_find(curl, message->easy_handle);
 
-        while (transfer && transfer->easy != message->easy_handle) {
-            transfer = transfer->next;
-        }
         if (transfer && message->msg == CURLMSG_DONE) {
             loop_curl_end(transfer, (int64_t)code);
         }
@@ -343,6 +351,11 @@ static inline loop_job loop_curl_perform(struct loop_curl *curl, CURL *easy, loo
 
     if (!loop_check_pointer(curl, "multi handle", __func__)) {
         return 0;
+    }
+    if (loop_curl_find(curl, easy)) {
+        job = loop_promise(curl->scope, NULL, NULL, fn, arg);
+        (void)loop_resolve(curl->loop, job, -EINVAL);
+        return job;
     }
     transfer = (struct loop_curl_transfer *)calloc(1, sizeof *transfer);
     if (!transfer) {

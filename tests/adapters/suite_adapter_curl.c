@@ -361,6 +361,27 @@ CURL_TEST(bad_handles_end_with_einval)
     END;
 }
 
+static struct once second;
+
+static void perform_again(struct transfer *transfer)
+{
+    CHECK(loop_curl_perform(curl, transfer->easy, ONCE(&second)) != 0);
+}
+
+CURL_TEST(p01_a_handle_that_its_callback_performs_again_is_in_use)
+{
+    static struct transfer transfer;
+
+    BEGIN;
+    curl = loop_curl_open(env->scope);
+    transfer.act = perform_again;
+    begin(&transfer, "small");
+    WAIT_UNTIL(transfer.count && second.count);
+    ONCE_IS(second, -EINVAL);
+    check_small(&transfer);
+    END;
+}
+
 CURL_TEST_ROWS(without_descriptors_transfers_end_with_an_error, 6)
 {
     static struct transfer transfers[3];
