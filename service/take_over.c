@@ -130,12 +130,13 @@ static void be_late(struct loop_service_taking *taking)
 /* ---- receiving ---- */
 
 /* The predecessor has closed the connection, or has been killed: either way it accepts no more, and has left its files
- * to this program. Or it has something to say, and that is only one thing. */
+ * to this program. Or it has something to say, and that is only one thing. Where this program is cancelled, or its
+ * deadline has passed, the files are the predecessor's. */
 static void on_gone(void *arg, int64_t result)
 {
     struct loop_service_taking *taking = arg;
 
-    if (result == -ECANCELED) {
+    if (result == -ECANCELED || result == -ETIMEDOUT) {
         return;
     }
     if (result > 0) {

@@ -262,17 +262,20 @@ LOOP_TEST_ROWS(the_file_of_a_socket_goes_with_it, 4)
     END;
 }
 
-/* Row 1: the predecessor has stopped serving meanwhile, but has not ended. */
-LOOP_TEST_ROWS(a_successor_that_fails_leaves_the_file_to_the_predecessor, 2)
+/* Row 1: the predecessor has stopped serving meanwhile, but has not ended; 2: the successor ends by a deadline. */
+LOOP_TEST_ROWS(a_successor_that_fails_leaves_the_file_to_the_predecessor, 3)
 {
     static struct program first, second;
     static struct client client;
+    static struct loop_scope *around;
+    static struct once over;
 
     BEGIN;
     begin();
     start_first(&first, env->scope, place(1));
     loop_scope_hold(first.scope);
-    take_over(&second, env->scope);
+    around = loop_scope_open(env->scope, ONCE(&over));
+    take_over(&second, around);
     WAIT_UNTIL(second.taken.count);
     CHECK_IS(serve_echo(&second, NULL), 0);
     if (script.row == 1) {
@@ -280,10 +283,16 @@ LOOP_TEST_ROWS(a_successor_that_fails_leaves_the_file_to_the_predecessor, 2)
         WAIT_UNTIL(first.ended.count);
         CHECK(exists("server"));
     }
-    stop_program(&second);
-    WAIT_UNTIL(second.ended.count);
+    if (script.row == 2) {
+        loop_scope_deadline(around, loop_now(env->loop));
+        loop_scope_unhold(second.scope);
+    } else {
+        stop_program(&second);
+    }
+    WAIT_UNTIL(second.ended.count && over.count);
+    ONCE_IS(over, script.row == 2 ? -ETIMEDOUT : 0);
     AWAIT(turns(env->scope, 3, GO));
-    if (script.row == 0) {
+    if (script.row != 1) {
         CHECK(exists("server"));
         connect_client(&client, env->scope);
         WAIT_UNTIL(client.connected.count);
