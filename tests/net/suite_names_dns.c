@@ -556,6 +556,49 @@ TEST(ttls_have_bounds)
     loop_names_records_finish(&records);
 }
 
+/* The owner of the address is a pointer to the last of a chain of pointers, at the end of which is the name. */
+static int read_chain(unsigned pointers)
+{
+    struct dns_message message = {.bytes = {0, 0, 0x81, 0x80, 0, 1, 0, 2}, .len = 12};
+    struct loop_names_records records;
+    const unsigned char chain[400] = {0};
+    size_t at;
+    uint32_t ttl_s;
+
+    loop_names_records_init(&records);
+    put_name(&message, "a.test");
+    put16(&message, TYPE_A);
+    put16(&message, 1);
+    put_record(&message, NULL, TYPE_SOA, 1, chain, 2 * (pointers - 1));
+    at = message.len - 2 * (pointers - 1);
+    for (unsigned i = 1; i < pointers; i++, at += 2) {
+        size_t target = i == 1 ? 12 : at - 2;
+        message.bytes[at] = (unsigned char)(0xc0 | target >> 8);
+        message.bytes[at + 1] = (unsigned char)target;
+    }
+    put16(&message, 0xc000 | (unsigned)(at - 2));
+    put16(&message, TYPE_A);
+    put16(&message, 1);
+    put16(&message, 0);
+    put16(&message, 60);
+    put16(&message, 4);
+    put16(&message, 0x7f00);
+    put16(&message, 1);
+    int result = loop_names_answer_read((struct loop_names_message){message.bytes, message.len}, "a.test", TYPE_A,
+                                        &records, &ttl_s);
+    CHECK_IS(records.n_addresses, result > 0);
+    loop_names_records_finish(&records);
+    return result;
+}
+
+/* A message may have thousands of records, and each may lead through the same chain. */
+TEST(a_name_has_no_more_pointers_than_labels)
+{
+    CHECK_IS(read_chain(2), 1);
+    CHECK_IS(read_chain(127), 1);
+    CHECK_IS(read_chain(128), -EAGAIN);
+}
+
 LOOP_TEST(without_a_limit_nothing_is_kept)
 {
     BEGIN;

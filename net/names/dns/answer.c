@@ -12,6 +12,9 @@
 
 enum { HEADER_SIZE = 12, CLASS_IN = 1, RCODE_NO_ERROR = 0, RCODE_NO_NAME = 3 };
 
+/* A name has at most 127 labels, RFC 1035, so that more pointers than labels lead nowhere but take their time. */
+enum { MOST_POINTERS = 127 };
+
 /* Longer is not believed: RFC 8767 suggests a week at most, RFC 2308 3 hours for negative answers. */
 #define MOST_TTL_S (7u * 24 * 3600)
 #define MOST_NEGATIVE_TTL_S (3u * 3600)
@@ -89,17 +92,16 @@ static void read_name(struct reading *reading, char name[LOOP_NAMES_HOST_MAX + 1
 {
     struct reading from = *reading;
     size_t len = 0, bound = reading->at;
-    bool has_jumped = false;
+    unsigned pointers = 0;
 
     for (;;) {
         size_t size = number(&from, 1);
         if (size >= 0xc0) {
             size_t target = (size & 0x3f) << 8 | number(&from, 1);
-            if (!has_jumped) {
+            if (pointers++ == 0) {
                 reading->at = from.at;
             }
-            has_jumped = true;
-            from.is_bad |= target >= bound;
+            from.is_bad |= target >= bound || pointers > MOST_POINTERS;
             bound = from.at = target < bound ? target : bound;
         } else if (size > 0x3f || size > from.len - from.at) {
             from.is_bad = true;
@@ -113,7 +115,7 @@ static void read_name(struct reading *reading, char name[LOOP_NAMES_HOST_MAX + 1
         }
     }
     name[len > 0 ? len - 1 : 0] = '\0';
-    if (!has_jumped) {
+    if (pointers == 0) {
         reading->at = from.at;
     }
     reading->is_bad |= from.is_bad;
