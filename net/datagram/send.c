@@ -81,9 +81,19 @@ void loop_datagram_note_told(struct loop_datagram_socket *socket, int error)
     }
 }
 
+/* Reports the error of the first try, which was an earlier datagram's. */
+static void note_first_error(struct loop_datagram_socket *socket, struct loop_outgoing *outgoing)
+{
+    if (outgoing->first_error < 0) {
+        loop_datagram_note_told(socket, outgoing->first_error);
+        outgoing->first_error = 0;
+    }
+}
+
 static void drop_all(struct loop_datagram_socket *socket, int error)
 {
     while (socket->first) {
+        note_first_error(socket, socket->first);
         socket->stats.dropped++;
         loop_outgoing_complete(socket->first, error);
     }
@@ -143,6 +153,8 @@ static bool on_send_failed(struct loop_datagram_socket *socket, const struct loo
         outgoing->first_error = outgoing->first_error == error ? 0 : outgoing->first_error; /* it was this train's */
         loop_trains_refuse(socket, trains->headers[0].msg_hdr.msg_iovlen, error);
     } else if (error != -EINTR) {
+        outgoing->first_error = outgoing->first_error == error ? 0 : outgoing->first_error; /* it was this one's */
+        note_first_error(socket, outgoing);
         loop_outgoing_fail(outgoing, error);
     }
     return true;
@@ -153,10 +165,7 @@ static void on_sent(struct loop_datagram_socket *socket, size_t len)
     struct loop_outgoing *outgoing = socket->first;
 
     assert(outgoing && outgoing->first_error <= 0 && len <= outgoing->len - outgoing->sent_bytes);
-    if (outgoing->first_error < 0) {
-        loop_datagram_note_told(socket, outgoing->first_error);
-        outgoing->first_error = 0;
-    }
+    note_first_error(socket, outgoing);
     outgoing->sent_bytes += len;
     if (outgoing->sent_bytes == outgoing->len) {
         loop_outgoing_complete(outgoing, (int64_t)outgoing->len);
@@ -201,6 +210,14 @@ static void send_later(struct loop_datagram_socket *socket)
     }
 }
 
+/* Has the stream report the errors that were noted. */
+static void tell_stream(struct loop_datagram_socket *socket)
+{
+    if ((socket->told || socket->wants_errors) && socket->stream) {
+        (void)loop_datagram_kick(socket);
+    }
+}
+
 void loop_datagram_flush(struct loop_datagram_socket *socket)
 {
     size_t n = 0;
@@ -220,9 +237,7 @@ void loop_datagram_flush(struct loop_datagram_socket *socket)
         send_later(socket);
     }
     loop_datagram_tell_drained(socket, 0);
-    if ((socket->told || socket->wants_errors) && socket->stream) {
-        (void)loop_datagram_kick(socket);
-    }
+    tell_stream(socket);
 }
 
 /* ---- the calls ---- */
@@ -339,7 +354,9 @@ static void on_cancel_send(void *arg, loop_job job)
     struct loop_datagram_socket *socket = ((struct loop_outgoing *)arg)->socket;
 
     (void)job;
+    note_first_error(socket, arg);
     loop_outgoing_complete(arg, -ECANCELED);
+    tell_stream(socket);
     loop_datagram_tell_drained(socket, 0);
     if (!socket->first && socket->is_blocked) {
         loop_cancel(socket->loop, socket->wait);

@@ -5,6 +5,8 @@
 #include "datagrams.h"
 #include "sockets.h"
 
+#include <loop/kernel/fail.h>
+
 /* ---- together ---- */
 
 static struct loop_address client_at;
@@ -178,6 +180,58 @@ LOOP_TEST(what_is_told_of_one_datagram_fails_no_other)
     CHECK(stats.sent == 4 && stats.failed == 0 && stats.errors_told == 3 && stats.last_error == -ECONNREFUSED);
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+static const struct {
+    const char *what;
+    int64_t result;
+} retries[] = {{"sendmmsg:ECONNREFUSED:1,sendmmsg:EPERM:2", -EPERM},
+               {"sendmmsg:ECONNREFUSED:1,sendmmsg:EAGAIN:2", -ECANCELED}};
+
+static loop_job at_once(struct loop_scope *scope, loop_fn *fn, void *arg)
+{
+    loop_job job = loop_promise(scope, NULL, NULL, fn, arg);
+
+    CHECK_IS(loop_resolve(loop_scope_loop(scope), job, 0), 0);
+    return job;
+}
+
+/* The error of an earlier datagram comes in place of sending this one, whose second try fails by itself (row 0), or
+ * that is cancelled before it (1). */
+static void told_before(struct loop_env *env, int64_t result)
+{
+    static struct loop_datagram_socket *server, *client;
+    static struct loop_address address;
+    static struct heard heard;
+    static struct once end;
+    static struct loop_datagram_stats stats;
+    static loop_job job;
+
+    BEGIN;
+    server = bound(env->scope, "udp:127.0.0.1:0", &address);
+    client = connected(env->scope, &address);
+    START(listen_with(&heard, client));
+    job = START(loop_datagram_send(client, NULL, "x", 1, ONCE(&end)));
+    AWAIT(at_once(env->scope, GO)); /* behind what sends it */
+    CHECK_IS(loop_cancel(env->loop, job), script.row == 1 ? 0 : -ENOENT);
+    WAIT_UNTIL(end.count && heard.n_errors);
+    ONCE_IS(end, retries[script.row].result);
+    CHECK(heard.n_errors == 1 && heard.error == -ECONNREFUSED);
+    loop_datagram_get_stats(client, &stats);
+    CHECK(stats.errors_told == 1 && stats.failed == (script.row == 0) && stats.sent == 0);
+    loop_datagram_close(client);
+    loop_datagram_close(server);
+    END;
+}
+
+TEST_ROWS(what_is_told_of_one_datagram_outlives_the_next, COUNT_OF(retries), row)
+{
+    script.row = row;
+    CHECK(loop_kernel_fail_set(retries[row].what));
+    script_run(&(struct loop_options){.queue_depth = 0}, told_before);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+#endif
 
 LOOP_TEST(an_error_behind_a_datagram_is_told_too)
 {
