@@ -34,17 +34,23 @@ static void report_end(struct loop_server *server)
     }
 }
 
+/* The hooks of a server that needs none. */
+static const struct loop_server_hooks none;
+
+/* on_end may still ask for the statistics, and stop the server again: by then there is nothing left to stop. */
 static void on_server_end(void *arg, int64_t error)
 {
     struct loop_server *server = arg;
+    const struct loop_server_hooks *hooks = server->hooks;
 
     (void)error; /* a cancel from outside has ended the accept with the same error */
     assert(!server->connections && (!server->is_serving || server->is_stopped));
-    if (server->hooks->over) {
-        server->hooks->over(server->hooks_arg);
-    }
+    server->hooks = &none;
     if (server->is_serving) {
         report_end(server);
+    }
+    if (hooks->over) {
+        hooks->over(server->hooks_arg);
     }
     loop_kernel_free(server);
 }
@@ -392,8 +398,6 @@ static void configure(struct loop_server *server, const struct loop_serve_option
 int loop_server_create(struct loop_scope *parent, const struct loop_serve_options *options,
                        struct loop_server **created)
 {
-    static const struct loop_server_hooks none;
-
     if (options->connection_timeout_ns < 0 || options->grace_ns < 0) {
         return -EINVAL;
     }

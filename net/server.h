@@ -22,7 +22,7 @@ struct loop_server_hooks {
     void (*ended)(void *arg, bool has_failed);
     /* The server has been stopped, or has got an earlier deadline. */
     void (*stop)(void *arg, int64_t deadline_ns);
-    /* The server is about to be freed; on_end is called next. */
+    /* The server is about to be freed; on_end has returned. */
     void (*over)(void *arg);
 };
 

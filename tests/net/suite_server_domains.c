@@ -6,6 +6,7 @@
 
 #include "sockets.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
 #include <sys/un.h>
 
@@ -200,6 +201,39 @@ LOOP_TEST(a_server_without_domains_has_started_at_once)
     ONCE_IS(began, 0);
     loop_server_stop(serving.server, LOOP_NEVER);
     WAIT_UNTIL(serving.ended.count);
+    END;
+}
+
+static struct loop_server_stats last;
+
+static void look_at_the_end(void *arg, int64_t result)
+{
+    last = served();
+    loop_server_stop(serving.server, 0);
+    loop_server_retire(serving.server, 0);
+    once_resumed(arg, result);
+}
+
+/* Row 0: in one loop; 1: with domains. */
+LOOP_TEST_ROWS(a_server_lasts_until_on_end_has_returned, 2)
+{
+    static struct loop_serve_options options = {.on_end = look_at_the_end, .on_end_arg = &serving.ended};
+
+    BEGIN;
+#ifdef __GLIBC__
+    mallopt(M_PERTURB, 0x55); /* what is freed is overwritten */
+#endif
+    serving.address = parsed("tcp:127.0.0.1:0");
+    options.domains = script.row ? DOMAINS : 0;
+    CHECK_IS(loop_serve(env->scope, &serving.address, &options, &serving.server, echo_by_copy, NULL), 0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
+    clients[0] = flow_of(env->scope, connect_here());
+    AWAIT(talk(clients[0], GO));
+    loop_flow_close(clients[0]);
+    loop_server_stop(serving.server, LOOP_NEVER);
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    CHECK(last.accepted == 1 && last.connections_now == 0 && last.connections_most == 1);
     END;
 }
 
