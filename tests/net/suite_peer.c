@@ -142,6 +142,51 @@ LOOP_TEST_ROWS(unix_peer_that_leaves_bytes_unread_resets, 4)
     END;
 }
 
+static void make_tcp(struct loop_scope *scope)
+{
+    unread.sink = loop_memory_sink(scope, 0);
+    unread.buffers = loop_buffers_create(scope, 4, 64);
+    unread.record = (struct record){.data = unread.room, .room = sizeof unread.room};
+    for (int i = 0; i < RESET_FLOWS; i++) {
+        tcp_flow(scope, &unread.flows[i], &unread.peers[i]);
+    }
+}
+
+static void reset_behind(size_t n)
+{
+    static const char bytes[100];
+
+    for (int i = 0; i < RESET_FLOWS; i++) {
+        int number = loop_fd_peek(unread.flows[i]->fd);
+        CHECK_IS(write(unread.peers[i], bytes, n), n);
+        close_with_reset(unread.peers[i]);
+        CHECK_IS(poll(&(struct pollfd){.fd = number, .events = 0}, 1, -1), 1); /* POLLERR and POLLHUP */
+    }
+}
+
+/* A TCP peer resets the connection behind some bytes. In the second row it does so while they are waited for. */
+LOOP_TEST_ROWS(tcp_peer_that_resets_behind_bytes_is_heard, 2)
+{
+    BEGIN;
+    make_tcp(env->scope);
+    if (script.row == 1) {
+        read_all();
+        AWAIT(turns(env->scope, 3, GO));
+    }
+    reset_behind(100);
+    if (script.row == 0) {
+        read_all();
+    }
+    WAIT_UNTIL(unread.record.ends && unread.copied.count && received.count);
+    CHECK_IS(unread.record.length, 100);
+    CHECK_IS(unread.record.end, -ECONNRESET);
+    CHECK_IS(unread.outcome.bytes, 100);
+    CHECK_IS(unread.outcome.error, -ECONNRESET);
+    CHECK_IS(received_bytes, 100);
+    ONCE_IS(received, -ECONNRESET);
+    END;
+}
+
 LOOP_TEST(peer_that_resets_ends_a_blocked_write_with_its_count)
 {
     static char data[1 << 20];

@@ -128,7 +128,7 @@ __attribute__((noinline)) static bool begin_receive(struct loop_uring *uring, st
     fd->small_receives = 0;
     fd->watched &= (uint8_t)~POLLIN; /* so that loop_uring_receive_or_watch is called for each job that reads */
     loop_uring_arm(uring, fd, LOOP_URING_RECEIVE);
-    if (fd->is_unix && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
+    if (loop_fd_reads_by(fd) == LOOP_IO_SOCKET && !is_armed(fd, LOOP_URING_WATCH_HANGUP)) {
         loop_uring_arm(uring, fd, LOOP_URING_WATCH_HANGUP);
     }
     return true;
@@ -200,16 +200,17 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
 
 bool loop_uring_has_hung_up(const struct loop_fd *fd)
 {
-    struct pollfd entry = {.fd = fd->number, .events = POLLRDHUP};
+    bool is_tcp = fd->is_byte_stream && !fd->is_unix;
+    struct pollfd entry = {.fd = fd->number, .events = is_tcp ? 0 : POLLRDHUP}; /* POLLERR and POLLHUP always */
     return loop_kernel_poll(&entry, 1, 0) > 0;
 }
 
-/* Ends a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
- * Unix socket has nothing queued. If the peer hung up before that, no edge follows. What is left is read by calls. */
+/* Ends a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as the
+ * socket has nothing queued. If the peer of a Unix socket hung up before that, or that of a TCP socket reset it, no
+ * edge follows. What is left is read by calls. */
 static void look_for_lost_end(struct loop_uring *uring, struct loop_fd *fd)
 {
-    if (fd->is_receiving && fd->is_unix && fd->doubts & LOOP_DOUBT_ALWAYS && fd->state == LOOP_FD_OPEN &&
-        loop_uring_has_hung_up(fd)) {
+    if (fd->is_receiving && fd->doubts & LOOP_DOUBT_ALWAYS && fd->state == LOOP_FD_OPEN && loop_uring_has_hung_up(fd)) {
         stop(uring, fd);
     }
 }

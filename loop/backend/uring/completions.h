@@ -14,8 +14,9 @@ int loop_uring_receive_or_watch(struct loop *loop, struct loop_fd *fd, uint32_t 
 /* Handles a completion of a receive. */
 void loop_uring_received(struct loop_uring *uring, struct loop_fd *fd, int32_t result, uint32_t flags);
 
-/* Returns whether the peer of a socket has hung up, as poll(2) knows it: a recv(2) that looks would take the error of a
- * reset away. */
+/* Returns whether the end of a socket may be lost to a multishot receive: its peer has hung up, or has reset a TCP
+ * connection. Behind the FIN of TCP a receive goes on by itself. Asks poll(2): a recv(2) that looks would take the
+ * error of a reset away. */
 bool loop_uring_has_hung_up(const struct loop_fd *fd);
 
 /* Called after each event of a poll of the descriptor with that id, where the ring receives or may receive: goes over

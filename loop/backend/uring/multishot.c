@@ -33,12 +33,13 @@ static bool is_unix(struct loop_job *job)
     return args->is_unix;
 }
 
-/* Recalls a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as a
- * Unix socket has nothing queued. If the peer hung up before that, no edge follows. A receive that is started again
- * finds the end, or the error that the kernel reports once. */
+/* Recalls a receive whose end would be lost. Since Linux 6.17 a multishot receive waits for the next edge as soon as
+ * the socket has nothing queued. If the peer of a Unix socket hung up before that, or that of a TCP socket reset it, no
+ * edge follows. A receive that is started again finds the end, or the error that the kernel reports once. */
 static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, uint32_t flags)
 {
-    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.is_recalled || !is_unix(job)) {
+    bool may_lose = job->fd->is_byte_stream || is_unix(job);
+    if (flags & IORING_CQE_F_SOCK_NONEMPTY || job->is_cancelled || job->u.args.receive.is_recalled || !may_lose) {
         return;
     }
     if (loop_uring_has_hung_up(job->fd)) {
