@@ -109,6 +109,9 @@ struct loop_flow {
  * error, or -EINVAL when `len` is 0, because its result would look like the end. Several reads of one source are served
  * in the order of the calls.
  *
+ * The kernel reports a reset once. Where a write to the same connection has ended with -ECONNRESET, the read that comes
+ * to the end behind the last bytes does too, once: that is no end of the peer's. Also in streams, copies and readers.
+ *
  * A packet or datagram socket delivers one message per read, and the part that does not fit is lost (recv(2)). What
  * fits is `len` here, a chunk or more in streams, a chunk in readers, and 64 KiB in loop_copy. loop_op_recv_msg reports
  * a truncated message; <net/net.h> has datagram sockets. */

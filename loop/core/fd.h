@@ -138,6 +138,7 @@ struct loop_fd {
     bool may_have_more : 1;      /* the last such read has filled its buffer */
     bool has_long_queue : 1;     /* the last call for its writes did not take all */
     bool is_sending : 1;         /* the backend has a send of it (loop_ready_begin_send) */
+    bool was_reset : 1;          /* a write has met a reset that no read has returned yet (loop_unread_end) */
     unsigned turns : LOOP_TURNS; /* bits by enum loop_turn: the kernel has an operation */
     struct loop_line readers;    /* jobs that wait to read, in order; only the first is tried */
     struct loop_line writers;    /* jobs that wait to write, in order; only the first is tried */

@@ -12,6 +12,7 @@
 #include <loop/core/fd.h>
 #include <loop/low_level.h>
 
+#include <errno.h>
 #include <stddef.h>
 
 /* Bytes in memory from malloc: those of `bytes` from `at` to `end`. Copies keep their bytes in such blocks, so that
@@ -72,6 +73,18 @@ int64_t loop_unread_read(struct loop_fd *fd, const struct iovec *iov, int n_iov,
 
 /* Returns the kept error, and no longer keeps it, when no bytes come before it; otherwise 0. */
 int64_t loop_unread_take_error(struct loop_fd *fd);
+
+/* Returns what a read of a source returns after a system call or the backend has returned `n`. The kernel reports a
+ * reset once: where a write has met it, reads find the bytes that had come, and then an end that the peer has not sent.
+ * That end is -ECONNRESET, once. */
+static inline int64_t loop_unread_end(struct loop_fd *fd, int64_t n)
+{
+    if (n != 0 || !fd->was_reset) {
+        return n;
+    }
+    fd->was_reset = false;
+    return -ECONNRESET;
+}
 
 /* Returns whether a block is the backend's, and fewer than half of its blocks are free. One that waits for somebody
  * else is to be moved out then. */

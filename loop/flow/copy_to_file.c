@@ -132,7 +132,8 @@ static enum loop_attempt attempt_to_file(struct loop *loop, struct loop_job *job
     int64_t n = loop_io_read_one(loop, job->fd, bulk->bytes, LOOP_COPY_BULK_BYTES);
     if (n <= 0) {
         loop_copy_give(loop, bulk, true);
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_to_file(loop, job, n, LOOP_COPY_SOURCE);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN
+                            : end_to_file(loop, job, loop_unread_end(job->fd, n), LOOP_COPY_SOURCE);
     }
     job->u.args.copy.block = bulk;
     job->u.args.copy.rest = (struct iovec){bulk->bytes, (size_t)n};

@@ -260,7 +260,7 @@ static enum loop_attempt write_read(struct loop *loop, struct loop_job *job, int
 {
     struct loop_fd *to = sink_of(job);
     if (n <= 0) {
-        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, n, LOOP_COPY_SOURCE);
+        return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : end_copy(loop, job, loop_unread_end(job->fd, n), LOOP_COPY_SOURCE);
     }
     int64_t written = has_room(to) ? loop_io_write_one(to, loop->spares.first->bytes, (size_t)n) : -EAGAIN;
     return wrote_read(loop, job, (size_t)n, written);

@@ -88,7 +88,7 @@ static int64_t read_chunks(struct loop *loop, struct loop_job *job)
     struct loop_chunk *chunks[CHUNKS_MAX];
     struct iovec iov[CHUNKS_MAX];
     int n = take_chunks(loop, job, chunks, iov);
-    int64_t n_bytes = loop_io_read(job->fd, iov, n);
+    int64_t n_bytes = loop_unread_end(job->fd, loop_io_read(job->fd, iov, n));
     keep_chunks(loop, job, chunks, n, n_bytes > 0 ? (size_t)n_bytes : 0);
     return n_bytes;
 }
@@ -136,7 +136,7 @@ __attribute__((noinline)) static enum loop_attempt read_ended(struct loop *loop,
 {
     size_t block_size = loop->region.block_size;
     if (n <= 0 || job->fd->doubts) {
-        n = loop_io_read_ended(job->fd, n, loop_chunk_memory(chunk), block_size);
+        n = loop_unread_end(job->fd, loop_io_read_ended(job->fd, n, loop_chunk_memory(chunk), block_size));
     }
     if (n <= 0) {
         loop_region_give(loop, chunk);

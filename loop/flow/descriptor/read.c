@@ -72,7 +72,7 @@ static inline enum loop_attempt taken(struct loop_job *job, int64_t n)
 __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop_job *job)
 {
     const struct iovec *rest = &job->u.read;
-    int64_t n = loop_io_read_rarely(job->fd, rest->iov_base, rest->iov_len);
+    int64_t n = loop_unread_end(job->fd, loop_io_read_rarely(job->fd, rest->iov_base, rest->iov_len));
     return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
 }
 
@@ -80,7 +80,7 @@ __attribute__((noinline)) static enum loop_attempt read_rarely(struct loop_job *
 __attribute__((noinline)) static enum loop_attempt read_ended(struct loop_job *job, int64_t n)
 {
     const struct iovec *rest = &job->u.read;
-    n = loop_io_read_ended(job->fd, n, rest->iov_base, rest->iov_len);
+    n = loop_unread_end(job->fd, loop_io_read_ended(job->fd, n, rest->iov_base, rest->iov_len));
     return n == -EAGAIN ? LOOP_ATTEMPT_AGAIN : taken(job, n);
 }
 
@@ -159,6 +159,7 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     job->where = LOOP_AT_OWNER; /* so that what is given back does not recall it from the backend */
     fd->uses++;                 /* the read may be the last use */
     loop_ready_end_read(fd);
+    n = loop_unread_end(fd, n);
     bool is_empty = is_left_empty(loop, job, n);
     if (n > 0 && !is_empty) {
         note_read(fd, (size_t)n, job->u.read.iov_len);
@@ -285,8 +286,9 @@ static int64_t try_read_fd(struct loop_source *source, void *buf, size_t len)
     if (loop_ready_has_readers(fd) || !may_be_readable(fd)) {
         return -EAGAIN;
     }
-    return fd->watched & POLLIN || fd->read_by == LOOP_IO_UNREAD ? loop_io_read_one(fd->scope->loop, fd, buf, len)
-                                                                 : try_unwatched(fd, buf, len);
+    bool has_watch = fd->watched & POLLIN || fd->read_by == LOOP_IO_UNREAD;
+    return loop_unread_end(fd,
+                           has_watch ? loop_io_read_one(fd->scope->loop, fd, buf, len) : try_unwatched(fd, buf, len));
 }
 
 /* Asks poll(2). Bytes that the backend has received may not be here yet. */

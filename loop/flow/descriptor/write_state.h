@@ -36,6 +36,7 @@ static inline void loop_write_leave_queue(struct loop *loop, struct loop_fd *fd,
     fd->queued_bytes -= n;
     if (result < 0 && result != -ECANCELED) {
         fd->write_error = (int16_t)result;
+        fd->was_reset |= result == -ECONNRESET && fd->is_byte_stream;
     }
     if (loop_fd_has_pollers(fd)) {
         loop_ready_activate(loop, fd);

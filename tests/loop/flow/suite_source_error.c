@@ -7,6 +7,7 @@
 
 #include <loop/reader.h>
 
+#include <poll.h>
 #include <sys/mman.h>
 
 static char got[100];
@@ -25,6 +26,7 @@ static void reset_after_ten(int peer)
 
 /* Asks for a hundred bytes, of which ten come. */
 static struct loop_flow *flow;
+static struct loop_sink *sink;
 
 #define READ_TEN_BEFORE_A_RESET                                                                                        \
     do {                                                                                                               \
@@ -192,6 +194,100 @@ LOOP_TEST(kept_error_goes_with_its_descriptor)
     AWAIT(loop_read(&flow->source, got, sizeof got, GO));
     CHECK_IS(result, -EBADF);
     READ_TEN_BEFORE_A_RESET;
+    END;
+}
+
+/* ---- a reset that a write meets ---- */
+
+static struct loop_sink *file_sink(struct loop_scope *scope)
+{
+    return &flow_of(scope, memfd_create("copy", MFD_CLOEXEC))->sink;
+}
+
+/* The kernel reports the reset to the write. The ten bytes before it are left, and no end was sent behind them. */
+#define WRITE_INTO_A_RESET                                                                                             \
+    do {                                                                                                               \
+        make_tcp_pair(fds);                                                                                            \
+        flow = flow_of(env->scope, fds[0]);                                                                            \
+        reset_after_ten(fds[1]);                                                                                       \
+        CHECK_IS(poll(&(struct pollfd){.fd = fds[0], .events = 0}, 1, -1), 1);                                         \
+        AWAIT(loop_write(&flow->sink, "x", 1, GO));                                                                    \
+        CHECK_IS(result, -ECONNRESET);                                                                                 \
+    } while (0)
+
+LOOP_TEST(p17_reset_that_a_write_meets_is_told_by_the_read_that_meets_the_end)
+{
+    static int fds[2];
+
+    BEGIN;
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_read_exact(&flow->source, got, 10, GO));
+    CHECK_IS(result, 10);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, -ECONNRESET);
+    AWAIT(loop_read(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 0);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_read_exact(&flow->source, got, sizeof got, GO));
+    CHECK_IS(result, 10);
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), -ECONNRESET);
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), 0);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_read_exact(&flow->source, got, 10, GO));
+    CHECK_IS(loop_try_read(&flow->source, got, sizeof got), -ECONNRESET);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_reader_all(loop_reader_create(&flow->source, 0), GO));
+    CHECK_IS(result, -ECONNRESET);
+    END;
+}
+
+LOOP_TEST(p17_reset_that_a_write_meets_is_told_by_streams_and_copies)
+{
+    static int fds[2], pair[2];
+    static struct record record = {.data = got, .room = sizeof got};
+    static struct loop_copy_outcome outcome;
+
+    BEGIN;
+    WRITE_INTO_A_RESET;
+    START(loop_stream(&flow->source, RECORD(&record)));
+    WAIT_UNTIL(record.ends);
+    CHECK_IS(record.length, 10);
+    CHECK_IS(record.end, -ECONNRESET);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_copy_report(&flow->source, loop_memory_sink(env->scope, 0), &outcome, GO));
+    CHECK_IS(result, 10);
+    CHECK_IS(outcome.error, -ECONNRESET);
+    CHECK(!outcome.is_sink_error);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_copy_report(&flow->source, file_sink(env->scope), &outcome, GO));
+    CHECK_IS(result, 10);
+    CHECK_IS(outcome.error, -ECONNRESET);
+    make_pair(pair);
+    sink = &flow_of(env->scope, pair[0])->sink;
+    CHECK(flow_of(env->scope, pair[1]) != NULL);
+    WRITE_INTO_A_RESET;
+    AWAIT(loop_copy_report(&flow->source, sink, &outcome, GO));
+    CHECK_IS(result, 10);
+    CHECK_IS(outcome.error, -ECONNRESET);
+    END;
+}
+
+/* Whichever of the two meets the reset first. */
+LOOP_TEST(p17_reset_beside_a_write_is_told_by_the_read_that_waits)
+{
+    static int fds[2];
+    static struct once read, written;
+
+    BEGIN;
+    make_tcp_pair(fds);
+    flow = flow_of(env->scope, fds[0]);
+    START(loop_read(&flow->source, got, sizeof got, ONCE(&read)));
+    AWAIT(turns(env->scope, 3, GO));
+    close_with_reset(fds[1]);
+    START(loop_write(&flow->sink, "x", 1, ONCE(&written)));
+    WAIT_UNTIL(read.count && written.count);
+    ONCE_IS(read, -ECONNRESET);
+    CHECK(written.result == -ECONNRESET || written.result == -EPIPE);
     END;
 }
 
