@@ -70,8 +70,8 @@ static int take_entry(int number, struct entry *entry)
     return 0;
 }
 
-/* Resumes the stream with an error of the network. What this machine itself has refused is the result of the datagram
- * that it is about. */
+/* Counts an error of the network, and resumes the stream with it, if there is one. What this machine itself has refused
+ * is the result of the datagram that it is about. */
 static void report(struct loop_datagram_socket *socket, const struct entry *entry)
 {
     static const struct loop_address nobody;
@@ -88,7 +88,9 @@ static void report(struct loop_datagram_socket *socket, const struct entry *entr
     datagram.mtu_bytes = entry->error.ee_errno == EMSGSIZE ? entry->error.ee_info : 0;
     socket->stats.errors_told++;
     socket->stats.last_error = -(int)entry->error.ee_errno;
-    socket->fn(socket->arg, -(int64_t)entry->error.ee_errno, &datagram);
+    if (socket->stream) {
+        socket->fn(socket->arg, -(int64_t)entry->error.ee_errno, &datagram);
+    }
 }
 
 static bool may_report(const struct loop_datagram_socket *socket)
@@ -116,4 +118,22 @@ void loop_datagram_report_errors(struct loop_datagram_socket *socket)
     if (number >= 0) {
         loop_fd_unuse(socket->fd);
     }
+}
+
+void loop_datagram_count_errors(struct loop_datagram_socket *socket)
+{
+    int number = socket->wants_errors && !socket->stream ? loop_fd_use(socket->fd) : -1;
+    struct entry entry;
+
+    if (number < 0) {
+        return;
+    }
+    for (unsigned n = 0; n < LOOP_DATAGRAM_ANSWERS && socket->wants_errors; n++) {
+        if (take_entry(number, &entry) < 0) {
+            socket->wants_errors = false;
+        } else {
+            report(socket, &entry);
+        }
+    }
+    loop_fd_unuse(socket->fd);
 }

@@ -12,4 +12,7 @@
  * have their turn. */
 void loop_datagram_report_errors(struct loop_datagram_socket *socket);
 
+/* Takes errors out of the queue of a socket without a stream, and counts them. */
+void loop_datagram_count_errors(struct loop_datagram_socket *socket);
+
 #endif

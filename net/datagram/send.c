@@ -9,6 +9,7 @@
 #include <loop/kernel/memory.h>
 #include <loop/kernel/socket.h>
 #include <net/address.h>
+#include <net/datagram/error_queue.h>
 #include <net/datagram/lent.h>
 #include <net/datagram/queue.h>
 #include <net/datagram/send.h>
@@ -210,9 +211,10 @@ static void send_later(struct loop_datagram_socket *socket)
     }
 }
 
-/* Has the stream report the errors that were noted. */
+/* Has the stream report the errors that were noted. Without one the statistics tell of them. */
 static void tell_stream(struct loop_datagram_socket *socket)
 {
+    loop_datagram_count_errors(socket);
     if ((socket->told || socket->wants_errors) && socket->stream) {
         (void)loop_datagram_kick(socket);
     }

@@ -162,8 +162,10 @@ LOOP_TEST(econnrefused_is_told_and_the_stream_goes_on)
     END;
 }
 
-LOOP_TEST(what_is_told_of_one_datagram_fails_no_other)
+/* Row 1: each error comes with the datagram that it is about, and there is no stream to report it. */
+LOOP_TEST_ROWS(what_is_told_of_one_datagram_fails_no_other, 2)
 {
+    static struct loop_datagram_options options;
     static struct loop_datagram_socket *client;
     static struct loop_address nobody;
     static struct loop_datagram_stats stats;
@@ -171,13 +173,16 @@ LOOP_TEST(what_is_told_of_one_datagram_fails_no_other)
 
     BEGIN;
     nobody = deserted();
-    client = connected(env->scope, &nobody);
+    options.connect_to = &nobody;
+    options.reports = script.row ? LOOP_DATAGRAM_ERRORS : 0;
+    CHECK_IS(loop_datagram_open(env->scope, &options, &client), 0);
     for (i = 0; i < 4; i++) {
         AWAIT(loop_datagram_send(client, NULL, "lost", 4, GO));
         CHECK_IS(result, 4);
     }
     loop_datagram_get_stats(client, &stats);
-    CHECK(stats.sent == 4 && stats.failed == 0 && stats.errors_told == 3 && stats.last_error == -ECONNREFUSED);
+    CHECK(stats.sent == 4 && stats.failed == 0 && stats.last_error == -ECONNREFUSED);
+    CHECK(stats.errors_told == 3 || (script.row == 1 && stats.errors_told == 4)); /* the queue has that of the last */
     END;
 }
 
