@@ -340,6 +340,7 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
     job->where = LOOP_AT_OWNER;
     fd->is_taken = take;
     loop_fd_more(fd)->closer = job;
+    loop_fd_more(fd)->take = take ? id : 0;
     loop_fd_drop_use(fd);
     return id;
 }

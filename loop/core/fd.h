@@ -62,6 +62,7 @@ struct loop_fd_more {
     struct loop_list pollers;           /* jobs that wait for events or for the queue to drain: all are tried */
     struct loop_list lines[LOOP_TURNS]; /* jobs, by link, that wait until the turn is not taken (fd->turns) */
     struct loop_job *closer;            /* the job that ends when it is closed, or that gets the number */
+    uint64_t take;                      /* the job that gets the number, until its continuation is resumed; or 0 */
     struct loop_job *reading,
         *writing;            /* of a file (LOOP_IO_BLOCKING): the operation of the flow in flight, one at a time */
     uint64_t identity;       /* of a borrowed one: identifies the file that its number named when it was borrowed */

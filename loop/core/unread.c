@@ -150,7 +150,7 @@ void loop_unread_make_room(struct loop_fd *fd)
 
 void loop_unread_put(struct loop *loop, struct loop_fd *fd, struct loop_block *block)
 {
-    assert(fd->state != LOOP_FD_CLOSED);
+    assert(fd->state != LOOP_FD_CLOSED || fd->is_taken);
     if (block->at == block->end) {
         loop_block_free(loop, block);
         return;
@@ -368,10 +368,12 @@ void loop_unread_finish(struct loop_fd *fd)
 
 /* ---- the calls ---- */
 
-/* Returns whether a descriptor accepts bytes: it is open, or is being taken. */
+/* Returns whether a descriptor accepts bytes: it is open, or the job that takes it has not been resumed. */
 static bool accepts_bytes(const struct loop_fd *fd)
 {
-    return fd->state == LOOP_FD_OPEN || (fd->state == LOOP_FD_CLOSING && fd->is_taken);
+    bool is_being_taken =
+        fd->is_taken && fd->state != LOOP_FD_GONE && loop_job_find(fd->scope->loop, loop_fd_more(fd)->take);
+    return fd->state == LOOP_FD_OPEN || is_being_taken;
 }
 
 int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)

@@ -37,6 +37,32 @@ LOOP_TEST(p06_take_gives_the_number_when_nobody_uses_it)
     END;
 }
 
+/* The number is free for the taking already, but its job has not been resumed. */
+LOOP_TEST(p06_bytes_given_back_before_a_take_is_resumed_go_with_the_number)
+{
+    static struct loop_flow *flows[2];
+    static struct once take;
+    static char got[8];
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "ef", 2), 0);
+    CHECK(loop_fd_use(flows[0]->fd) >= 0);
+    START(loop_fd_take(flows[0]->fd, ONCE(&take)));
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "cd", 2), 0);
+    loop_fd_unuse(flows[0]->fd);
+    CHECK_IS(take.count, 0);
+    CHECK_IS(loop_source_unread(&flows[0]->source, "ab", 2), 0);
+    CHECK_IS(loop_fd_unread_length(flows[0]->fd), 6);
+    WAIT_UNTIL(take.count);
+    CHECK(take.result >= 0);
+    CHECK_IS(loop_fd_unread(flows[0]->fd, "x", 1), -EBADF);
+    CHECK_IS(loop_fd_take_unread(flows[0]->fd, got, sizeof got), 6);
+    CHECK_TEXT(got, "abcdef");
+    CHECK_IS(close((int)take.result), 0);
+    END;
+}
+
 LOOP_TEST(p06_a_taken_number_works_on_in_another_object)
 {
     static struct loop_flow *flows[2], *again;
