@@ -128,6 +128,16 @@ __attribute__((noinline)) static enum loop_attempt wait_for_room(struct loop *lo
     return LOOP_ATTEMPT_MOVED;
 }
 
+/* Has the job, whose send has not taken all, wait for room in the sink: in front of what has come to the line
+ * meanwhile. copy_sent sees to the event. */
+static void wait_in_front(struct loop *loop, struct loop_job *job)
+{
+    loop_line_remove(&job->link);
+    make_room(loop, &job->u.args.copy);
+    loop_line_push_front(&sink_of(job)->writers, &job->link);
+    loop_ready_reader_left(loop, job->fd);
+}
+
 /* Keeps the first spare buffer, of whose `len` bytes the sink has not accepted all, and waits for room or ends.
  * `written` is the result of the write. */
 __attribute__((noinline)) static enum loop_attempt keep_rest(struct loop *loop, struct loop_job *job, size_t len,
@@ -224,7 +234,7 @@ __attribute__((noinline)) static void sent_in_part(struct loop *loop, struct loo
     } else if (job->is_cancelled) {
         finish_copy(loop, job, cancelled_result(loop, job));
     } else {
-        (void)wait_for_room(loop, job);
+        wait_in_front(loop, job);
     }
     resume(loop, from, to);
     loop_fd_drop_use(to);

@@ -79,7 +79,7 @@ loop_job loop_fd_shutdown(struct loop_sink *sink, loop_fn *fn, void *arg)
     }
     if (is_file) {
         loop_file_shutdown(loop, job);
-    } else if (loop_line_is_empty(&fd->writers)) {
+    } else if (loop_line_is_empty(&fd->writers) && !fd->is_sending) { /* a copy sends from another line */
         do_shutdown(loop, job);
     } else {
         loop_ready_wait_write(loop, fd, job);

@@ -211,7 +211,7 @@ static struct {
     struct loop *loop;
     loop_job copy;
     struct loop_sink *sink; /* written to as well, if not NULL */
-    struct once copied, written;
+    struct once copied, written, shut;
 } behind;
 
 /* Resumed after the copy has read, in the same turn: a send of the ring is still to be submitted. */
@@ -316,6 +316,89 @@ LOOP_TEST_WITH(bytes_behind_a_copy_that_is_cancelled_while_it_sends_stay_in_the_
     AWAIT(turns(env->scope, 5, GO));
     CHECK_IS(ioctl(pairs[0][0], FIONREAD, &waiting), 0);
     CHECK_IS(waiting, 5);
+    for (i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    loop_stop(env->loop, 0);
+    END;
+}
+
+/* Resumed after the copy has read, in the same turn. */
+static void follow(void *arg, int64_t result, struct loop_chunk *chunk)
+{
+    bool *is_written = arg;
+
+    (void)result;
+    if (chunk && *is_written) {
+        START(loop_write(behind.sink, "cd", 2, ONCE(&behind.written)));
+    }
+    if (chunk) {
+        START(loop_shutdown(behind.sink, ONCE(&behind.shut)));
+    }
+}
+
+static void follow_copy(struct loop_source *source, struct loop_sink *sink, struct loop_source *trigger,
+                        bool is_written)
+{
+    static bool writes;
+
+    writes = is_written;
+    behind.sink = sink;
+    START(loop_copy(source, sink, ONCE(&behind.copied)));
+    START(loop_stream(trigger, follow, &writes));
+}
+
+LOOP_TEST_WITH(p11_a_shutdown_behind_a_copy_that_sends_follows_its_bytes, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2], i;
+    static char got[8];
+
+    BEGIN;
+    for (i = 0; i < 3; i++) {
+        make_tcp_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    follow_copy(&flows[0]->source, &flows[1]->sink, &flows[2]->source, false);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    WAIT_UNTIL(behind.shut.count);
+    ONCE_IS(behind.shut, 0);
+    CHECK_IS(recv(pairs[1][1], got, sizeof got, MSG_WAITALL), 2);
+    CHECK_TEXT(got, "ab");
+    for (i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+    loop_stop(env->loop, 0);
+    END;
+}
+
+LOOP_TEST_WITH(p11_a_write_behind_a_copy_that_finds_no_room_follows_its_bytes, COMPLETIONS)
+{
+    static struct loop_flow *flows[3];
+    static int pairs[3][2], i;
+    static size_t n_stuffed;
+    static char got[8];
+
+    BEGIN;
+    for (i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+        flows[i] = flow_of(env->scope, pairs[i][0]);
+    }
+    follow_copy(&flows[0]->source, &flows[1]->sink, &flows[2]->source, true);
+    n_stuffed = stuff(pairs[1][0]);
+    AWAIT(turns(env->scope, 3, GO));
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(behind.shut.count, 0);
+    CHECK_IS(drain(pairs[1][1]), n_stuffed);
+    WAIT_UNTIL(behind.shut.count);
+    ONCE_IS(behind.written, 2);
+    ONCE_IS(behind.shut, 0);
+    CHECK_IS(recv(pairs[1][1], got, sizeof got, MSG_WAITALL), 4);
+    CHECK_TEXT(got, "abcd");
     for (i = 0; i < 3; i++) {
         close(pairs[i][1]);
     }
