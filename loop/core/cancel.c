@@ -170,10 +170,11 @@ static void be_gone(struct loop_scope *scope)
     scope->is_ending = true; /* never checked again, whatever on_end does */
     struct loop_scope *parent = loop_scope_parent(scope);
     int32_t error = scope->error;
-    bool was_heard = scope->on_end != NULL, was_daemon = scope->is_daemon;
+    bool was_heard = scope->on_end != NULL;
     if (scope->on_end) {
         scope->on_end(scope->arg, error);
     }
+    bool was_daemon = scope->is_daemon; /* on_end may have made it one */
     loop_scope_drop_kept(scope);
     loop_fds_leave(scope);
     loop_scope_free_memory(scope);

@@ -181,3 +181,26 @@ LOOP_TEST(a_scope_of_daemons_in_daemons)
     }
     END;
 }
+
+static struct loop_scope *late_daemon;
+
+static void become_daemon(void *unused, int64_t error)
+{
+    (void)unused;
+    (void)error;
+    loop_scope_daemon(late_daemon);
+}
+
+LOOP_TEST(a_scope_that_becomes_a_daemon_as_it_ends)
+{
+    static struct once ended;
+    static struct loop_scope *outer;
+
+    BEGIN;
+    outer = loop_scope_open(env->scope, ONCE(&ended));
+    late_daemon = loop_scope_open(outer, become_daemon, NULL);
+    CHECK(loop_scope_open(outer, NULL, NULL) != NULL);
+    WAIT_UNTIL(ended.count);
+    ONCE_IS(ended, 0);
+    END;
+}
