@@ -375,7 +375,7 @@ TEST(packets_in_sequence_end)
     struct iovec iov = {bytes, 2};
     struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
     CHECK_IS(loop_kernel_recvmsg(pair[1], &message, 0), 2);
-    CHECK_IS(message.msg_flags & MSG_TRUNC, MSG_TRUNC);
+    CHECK_IS(message.msg_flags, MSG_TRUNC);
     CHECK_IS(loop_kernel_shutdown(pair[0], SHUT_WR), 0);
     CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 2);
     CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 0);
@@ -476,6 +476,37 @@ TEST(a_socket_that_is_sent_through_itself_is_freed)
     open_pair(SOCK_DGRAM, pair);
     CHECK_IS(send_numbers(pair[0], "a", pair, 2), 1);
     close_both(pair);
+}
+
+TEST(a_socket_that_has_a_datagram_of_its_own_is_freed)
+{
+    struct sockaddr_un name;
+    socklen_t length = abstract_name("itself", &name);
+    int number = loop_kernel_socket(AF_UNIX, SOCK_DGRAM, 0), pair[2];
+
+    CHECK_IS(loop_kernel_bind(number, (struct sockaddr *)&name, length), 0);
+    CHECK_IS(loop_kernel_connect(number, (struct sockaddr *)&name, length), 0);
+    CHECK_IS(loop_kernel_send(number, "a", 1, 0), 1);
+    CHECK_IS(loop_kernel_send(number, "b", 1, 0), 1);
+    CHECK_IS(loop_kernel_close(number), 0);
+    open_pair(SOCK_DGRAM, pair);
+    close_both(pair);
+}
+
+/* Nothing has told it yet that its peer is gone. */
+TEST(a_socket_whose_peer_is_gone_takes_no_other)
+{
+    struct sockaddr_un name;
+    socklen_t length = abstract_name("left", &name);
+    int pair[2];
+
+    open_pair(SOCK_DGRAM, pair);
+    CHECK_IS(loop_kernel_bind(pair[0], (struct sockaddr *)&name, length), 0);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+    CHECK_FAILS(loop_kernel_connect(pair[0], (struct sockaddr *)&name, length), EPERM);
+    CHECK_FAILS(loop_kernel_send(pair[0], "a", 1, 0), ECONNREFUSED);
+    CHECK_IS(loop_kernel_connect(pair[0], (struct sockaddr *)&name, length), 0);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
 }
 
 TEST(the_process_at_the_other_end_has_a_descriptor)

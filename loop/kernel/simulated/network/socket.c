@@ -56,9 +56,12 @@ struct loop_sim_socket *loop_sim_socket_make(struct loop_sim_node *node, const s
     return socket;
 }
 
+/* A socket that is discarded with messages of its own is listed when the last of them has gone, and once more. */
 static void enlist_as_dead(struct loop_sim_socket *socket)
 {
-    loop_list_push_back(&loop_sim_network_of(socket->file.node->world)->dead, &socket->dead_link);
+    if (!loop_list_is_linked(&socket->dead_link)) {
+        loop_list_push_back(&loop_sim_network_of(socket->file.node->world)->dead, &socket->dead_link);
+    }
 }
 
 /* A message of a sender has left the queue that it was in. */

@@ -307,7 +307,7 @@ static ssize_t receive_message(struct loop_sim_socket *socket, struct msghdr *to
     size_t n = take(message, to, 0, len, true);
     size_t size = message->size;
     struct loop_sim_control control = {.message = to};
-    to->msg_flags |= (size > len ? MSG_TRUNC : 0) | (socket->type == SOCK_SEQPACKET ? MSG_EOR : 0);
+    to->msg_flags |= size > len ? MSG_TRUNC : 0;
     give_name(message, to);
     if (socket->options[LOOP_SIM_OPTION_TIMESTAMPNS]) {
         loop_sim_control_put_time(&control, message->arrived_ns);

@@ -54,7 +54,8 @@ static int connect_datagram(struct loop_sim_socket *socket, const struct sockadd
         if (!peer) {
             return error;
         }
-        if (peer->local_socket.peer && peer->local_socket.peer != socket) {
+        bool is_connected = peer->local_socket.peer || peer->local_socket.had_peer;
+        if (is_connected && peer->local_socket.peer != socket) {
             return -EPERM;
         }
         if (socket->options[LOOP_SIM_OPTION_PASSCRED]) {
