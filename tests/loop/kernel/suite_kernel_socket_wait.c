@@ -282,3 +282,61 @@ TEST(an_urgent_byte_stops_reads_and_is_read_by_itself)
     CHECK_IS(memcmp(bytes, "cd", 2), 0);
     close_both(pair);
 }
+
+/* Returns how many bytes FIONREAD counts. */
+static int waiting(int number)
+{
+    int n = -1;
+    CHECK_IS(loop_kernel_ioctl(number, FIONREAD, &n), 0);
+    return n;
+}
+
+TEST(a_read_behind_an_urgent_byte_leaves_no_mark)
+{
+    int pair[2];
+    int is_at = -1;
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_send(pair[0], "ab!", 3, MSG_OOB), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "cd", 2, 0), 2);
+    CHECK_IS(waiting(pair[1]), 2);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, MSG_DONTWAIT), 2);
+    CHECK_IS(waiting(pair[1]), 0);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, MSG_DONTWAIT | MSG_PEEK), 2);
+    CHECK_IS(memcmp(bytes, "cd", 2), 0);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 0, MSG_DONTWAIT), 0);
+    CHECK_IS(loop_kernel_ioctl(pair[1], SIOCATMARK, &is_at), 0);
+    CHECK_IS(is_at, 1);
+    CHECK_IS(poll_now(pair[1], POLLIN | POLLPRI), POLLIN | POLLPRI);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 1, MSG_DONTWAIT), 1);
+    CHECK_IS(bytes[0], 'c');
+    CHECK_IS(poll_now(pair[1], POLLIN | POLLPRI), POLLIN);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    CHECK_IS(waiting(pair[1]), 1);
+    close_both(pair);
+}
+
+TEST(a_read_at_an_urgent_byte_with_nothing_behind_it_drops_it)
+{
+    int pair[2];
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_send(pair[0], "!", 1, MSG_OOB), 1);
+    CHECK_IS(poll_now(pair[1], POLLIN | POLLPRI), POLLPRI);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_DONTWAIT | MSG_PEEK), EAGAIN);
+    CHECK_IS(poll_now(pair[1], POLLIN | POLLPRI), POLLPRI);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_DONTWAIT), EAGAIN);
+    CHECK_IS(poll_now(pair[1], POLLIN | POLLPRI), 0);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    close_both(pair);
+}
+
+TEST(an_urgent_byte_is_out_of_reach_after_a_reset)
+{
+    int pair[2];
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_send(pair[1], "unread", 6, 0), 6);
+    CHECK_IS(loop_kernel_send(pair[0], "!", 1, MSG_OOB), 1);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
+    CHECK_IS(poll_now(pair[1], POLLPRI), POLLPRI | POLLERR | POLLHUP);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), ENOTCONN);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+}

@@ -211,22 +211,36 @@ static struct loop_sim_socket *tcp_accept(struct loop_sim_socket *socket, int *e
 
 /* ---- receiving ---- */
 
-/* Returns how many bytes can be read at once: up to an urgent byte. One that is read by itself is skipped. */
-static size_t readable(struct loop_sim_socket *socket)
+/* Returns how many bytes are in front of the urgent byte, or in all where there is none. */
+static size_t before_urgent(const struct loop_sim_stream *stream)
 {
-    struct loop_sim_stream *stream = &socket->stream;
-    if (stream->urgent_state == LOOP_SIM_URGENT_NONE || stream->urgent < stream->taken) {
-        return stream->receiving.size;
-    }
     uint64_t before = stream->urgent - stream->taken;
-    if (before > 0) {
-        return before < stream->receiving.size ? (size_t)before : stream->receiving.size;
+    bool is_in_front = stream->urgent_state != LOOP_SIM_URGENT_NONE && before < stream->receiving.size;
+    return is_in_front ? (size_t)before : stream->receiving.size;
+}
+
+/* Returns how many bytes a read skips: the urgent byte, where that is the next and is read by itself. */
+static size_t skipped(const struct loop_sim_socket *socket)
+{
+    const struct loop_sim_stream *stream = &socket->stream;
+    return stream->receiving.size > 0 && before_urgent(stream) == 0 && !socket->options[LOOP_SIM_OPTION_OOBINLINE];
+}
+
+/* Returns how many bytes can be read at once behind those: up to an urgent byte. */
+static size_t readable(const struct loop_sim_socket *socket)
+{
+    size_t before = before_urgent(&socket->stream);
+    return before > 0 ? before : socket->stream.receiving.size - skipped(socket);
+}
+
+/* Removes bytes that were read. Behind the urgent byte there is no mark any more. */
+static void drop_read(struct loop_sim_stream *stream, size_t n)
+{
+    loop_sim_bytes_drop(&stream->receiving, n);
+    stream->taken += n;
+    if (stream->taken > stream->urgent) {
+        stream->urgent_state = LOOP_SIM_URGENT_NONE;
     }
-    if (!socket->options[LOOP_SIM_OPTION_OOBINLINE] && stream->receiving.size > 0) {
-        loop_sim_bytes_drop(&stream->receiving, 1);
-        stream->taken++;
-    }
-    return stream->receiving.size;
 }
 
 /* Tells the peer that there is room again, when it is at least twice what it knows of. */
@@ -265,6 +279,9 @@ static ssize_t receive_urgent(struct loop_sim_socket *socket, struct msghdr *mes
         stream->urgent_state == LOOP_SIM_URGENT_READ) {
         return -EINVAL;
     }
+    if (loop_sim_stream_is_closed(socket) && !stream->is_done) {
+        return -ENOTCONN;
+    }
     if (stream->urgent_state == LOOP_SIM_URGENT_HERE) {
         size_t n = loop_sim_vectors_fill(message->msg_iov, message->msg_iovlen, 0, &stream->urgent_byte, 1);
         message->msg_flags |= MSG_OOB | (n == 0 ? MSG_TRUNC : 0);
@@ -285,19 +302,22 @@ static ssize_t tcp_receive(struct loop_sim_socket *socket, struct msghdr *messag
     if (flags & MSG_OOB) {
         return receive_urgent(socket, message, flags);
     }
-    size_t n = readable(socket);
+    size_t n = readable(socket), skip = skipped(socket);
+    size_t len = loop_sim_vectors_length(message->msg_iov, message->msg_iovlen);
+    if (len == 0 && stream->receiving.size > 0) {
+        return 0;
+    }
     if (n == 0) {
+        drop_read(stream, flags & MSG_PEEK ? 0 : skip);
         return receive_nothing(socket);
     }
-    size_t len = loop_sim_vectors_length(message->msg_iov, message->msg_iovlen);
     n = n < len ? n : len;
     if (!(flags & MSG_TRUNC)) {
         (void)loop_sim_vectors_fill(message->msg_iov, message->msg_iovlen, 0,
-                                    stream->receiving.data + stream->receiving.begin, n);
+                                    stream->receiving.data + stream->receiving.begin + skip, n);
     }
     if (!(flags & MSG_PEEK)) {
-        loop_sim_bytes_drop(&stream->receiving, n);
-        stream->taken += n;
+        drop_read(stream, skip + n);
         open_window(socket);
     }
     return (ssize_t)n;
@@ -420,7 +440,10 @@ static int tcp_name(struct loop_sim_socket *socket, bool is_peer, struct sockadd
 
 static size_t tcp_waiting(struct loop_sim_socket *socket, bool is_output)
 {
-    return is_output ? socket->stream.sending.size : readable(socket);
+    bool is_inline = socket->options[LOOP_SIM_OPTION_OOBINLINE];
+    return is_output   ? socket->stream.sending.size
+           : is_inline ? socket->stream.receiving.size
+                       : before_urgent(&socket->stream);
 }
 
 /* What is not sent yet goes on after the last use is gone. */
