@@ -28,6 +28,10 @@ TEST(pipe_flags_are_those_that_were_asked_for)
     CHECK_IS(loop_kernel_fcntl(pipe[1], F_SETFL, O_APPEND | O_DIRECT), 0);
     CHECK_IS(loop_kernel_fcntl(pipe[1], F_GETFL, 0), O_WRONLY | O_APPEND | O_DIRECT);
     close_both(pipe);
+    CHECK_IS(loop_kernel_pipe2(pipe, O_DIRECT), 0); /* of packets: the end that makes them */
+    CHECK_IS(loop_kernel_fcntl(pipe[0], F_GETFL, 0), O_RDONLY);
+    CHECK_IS(loop_kernel_fcntl(pipe[1], F_GETFL, 0), O_WRONLY | O_DIRECT);
+    close_both(pipe);
     CHECK_FAILS(loop_kernel_pipe2(pipe, O_APPEND), EINVAL);
 }
 

@@ -68,8 +68,11 @@ int loop_sim_fifo_wait(struct loop_sim_file *file)
 void loop_sim_pipe_create(struct loop_sim_node *node, int flags, struct loop_sim_file *files[2])
 {
     struct loop_sim_pipe *pipe = loop_sim_pipe_make(loop_sim_file_next_inode(node));
-    files[0] = loop_sim_pipe_open(node, pipe, O_RDONLY | (flags & (O_NONBLOCK | O_DIRECT)));
+    files[0] = loop_sim_pipe_open(node, pipe, O_RDONLY | (flags & O_NONBLOCK));
     files[1] = loop_sim_pipe_open(node, pipe, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
+    if (flags & O_DIRECT) {
+        files[0]->whole_bytes = SIZE_MAX; /* a read of less would lose the rest of a packet */
+    }
 }
 
 static int make_pipe(int numbers[2], int flags)
