@@ -509,6 +509,20 @@ TEST(a_socket_whose_peer_is_gone_takes_no_other)
     CHECK_IS(loop_kernel_close(pair[0]), 0);
 }
 
+TEST(the_close_of_a_datagram_socket_is_no_event_for_its_peer)
+{
+    struct epoll_event event = {.events = EPOLLET | EPOLLIN | EPOLLOUT};
+    int pair[2], set = loop_kernel_epoll_create1(0);
+
+    open_pair(SOCK_DGRAM, pair);
+    CHECK_IS(loop_kernel_epoll_ctl(set, EPOLL_CTL_ADD, pair[0], &event), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 0), 1);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 0), 0);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
+    CHECK_IS(loop_kernel_close(set), 0);
+}
+
 TEST(the_process_at_the_other_end_has_a_descriptor)
 {
     int pair[2], process = -1, other = -1;

@@ -216,7 +216,7 @@ static void unix_release(struct loop_sim_socket *socket)
     socket->file.node->host->n_waiting_for_room -= self->waits_for_room;
     self->waits_for_room = self->was_bound = false;
     loop_sim_socket_discard(socket);
-    if (peer) {
+    if (peer && !is_datagram(socket)) { /* one of datagrams learns of it when it sends */
         loop_sim_socket_changed(peer, 0);
     }
     loop_sim_unix_has_room(socket->file.node->host);
