@@ -255,7 +255,8 @@ LOOP_API loop_job loop_op_recv_msg(struct loop_scope *scope, struct loop_fd *fd,
 LOOP_API loop_job loop_op_shutdown(struct loop_scope *scope, struct loop_fd *fd, int how, loop_fn *fn, void *arg);
 
 /* Closes a descriptor as loop_fd_close does. Completes with 0 when the number is closed; -EBADF when it was closed
- * before. It cannot be cancelled. */
+ * before. It cannot be cancelled. In a cancelled scope the job completes with -ECANCELED as every other does, and the
+ * descriptor closes all the same. */
 LOOP_API loop_job loop_op_close(struct loop_scope *scope, struct loop_fd *fd, loop_fn *fn, void *arg);
 
 /* Cancels the job `target` as loop_cancel does. Completes with 0 when the cancel was requested; -ENOENT when the job

@@ -330,6 +330,9 @@ loop_job loop_fd_close_job(struct loop_scope *scope, struct loop_fd *fd, bool ta
         return 0;
     }
     struct loop_job *job = loop_job_start(scope, NULL, take ? &take_kind : &close_kind, fn, arg, &id);
+    if (!job && id && !take) {
+        (void)loop_fd_close(fd); /* the cancelled scope ends the job, and not the close */
+    }
     if (!job) {
         return id;
     }

@@ -163,3 +163,24 @@ LOOP_TEST(close_waits_for_a_use)
     CHECK(!is_open(number));
     END;
 }
+
+/* As a continuation does that cleans up behind a cancel. */
+LOOP_TEST(p06_a_close_in_a_cancelled_scope_closes)
+{
+    static struct loop_flow *flows[2];
+    static struct loop_scope *scope;
+    static char byte;
+
+    BEGIN;
+    make_flows(env->scope, flows);
+    scope = loop_scope_open(env->scope, NULL, NULL);
+    loop_scope_hold(scope);
+    loop_scope_cancel(scope);
+    AWAIT(loop_op_close(scope, flows[0]->fd, GO));
+    CHECK_IS(result, -ECANCELED);
+    CHECK(!loop_fd_is_open(flows[0]->fd));
+    AWAIT(loop_read(&flows[1]->source, &byte, 1, GO));
+    CHECK_IS(result, 0);
+    loop_scope_unhold(scope);
+    END;
+}
