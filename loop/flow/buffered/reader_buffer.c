@@ -42,10 +42,16 @@ void loop_reader_buffer_init(struct loop_reader_buffer *buffer, size_t max_bytes
     buffer->max_capacity = block == 1 ? most : round_up(most, block) + block;
 }
 
+/* Empties a buffer that does not own its memory any more. It grows as far as before. */
+static void forget_memory(struct loop_reader_buffer *buffer)
+{
+    *buffer = (struct loop_reader_buffer){.max_capacity = buffer->max_capacity, .block = buffer->block};
+}
+
 void loop_reader_buffer_finish(struct loop_reader_buffer *buffer)
 {
     loop_kernel_free(memory_of(buffer));
-    loop_reader_buffer_init(buffer, 0, buffer->block);
+    forget_memory(buffer);
 }
 
 struct loop_block *loop_reader_buffer_detach(struct loop_reader_buffer *buffer)
@@ -56,7 +62,7 @@ struct loop_block *loop_reader_buffer_detach(struct loop_reader_buffer *buffer)
     }
     size_t at = (size_t)(buffer->bytes - (char *)memory->bytes);
     *memory = (struct loop_block){.at = at + buffer->start, .end = at + buffer->end};
-    loop_reader_buffer_init(buffer, 0, buffer->block);
+    forget_memory(buffer);
     return memory;
 }
 

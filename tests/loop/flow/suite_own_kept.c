@@ -213,6 +213,35 @@ LOOP_TEST_ROWS(error_behind_some_bytes_stays_behind_them, 4)
     END;
 }
 
+#if !HAS_SANITIZER
+
+/* Without memory to put them in front of what it has read meanwhile, both go back to the source. */
+LOOP_TEST(reader_without_memory_for_bytes_that_come_back_reads_them_again)
+{
+    static struct loop_reader *below, *above;
+    static size_t len;
+
+    BEGIN;
+    make_text(env->scope, &text, "abcdefgh");
+    text.most = 4;
+    below = loop_reader_create(&text.source, 0);
+    FILL(above, loop_reader_source(below));
+    AWAIT(loop_reader_fill(below, 1, GO));
+    CHECK_IS(result, 4);
+    fail_allocation(1, true);
+    loop_reader_destroy(above);
+    CHECK(allocation_failed());
+    fail_allocation(0, false);
+    AWAIT(loop_reader_exact(below, 8, GO));
+    CHECK_IS(result, 8);
+    CHECK(memcmp(loop_reader_data(below, &len), "abcdefgh", 8) == 0);
+    AWAIT(loop_reader_take(below, 1, GO));
+    CHECK_IS(result, 0);
+    END;
+}
+
+#endif
+
 /* The kernel sends the file from where the range is: behind what is kept. */
 LOOP_TEST(copy_of_a_range_begins_with_what_is_kept)
 {
