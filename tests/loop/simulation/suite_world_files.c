@@ -128,6 +128,46 @@ TEST(save_that_is_not_atomic_is_found_torn)
     loop_simulation_result_finish(&result);
 }
 
+/* ---- latency ---- */
+
+static void check_unsaved(struct loop_world *world, void *arg)
+{
+    const struct save *save = arg;
+
+    if (save->is_saved) {
+        loop_world_fail(world, "saved at once");
+    }
+}
+
+static int build_slow(struct loop_world *world, void *arg)
+{
+    struct save *save = arg;
+
+    save->is_saved = false;
+    save->now = memset(loop_world_alloc(world, CONTENT_SIZE), 'b', CONTENT_SIZE);
+    save->node = loop_world_add_node(
+        world,
+        &(struct loop_node_options){
+            .main = save_file, .arg = save, .backend = save->backend, .disk_latency_ns = INT64_MAX, .is_daemon = true});
+    loop_world_at_end(world, check_unsaved, save);
+    return loop_node_put_file(save->node, "/data/file", "old", 3);
+}
+
+/* By choice each operation takes longer still: the bytes choose 126 modulo the number of outcomes, and no error. */
+TEST_ROWS(longest_latency_of_a_disk_is_not_taken_for_none, 2, row)
+{
+    struct save save = {.backend = row == 0 ? LOOP_BACKEND_URING : LOOP_BACKEND_EPOLL};
+    struct loop_simulation_result result = {0};
+    uint8_t bytes[1000];
+
+    memset(bytes, 128 + 126, sizeof bytes);
+    loop_simulation_run(
+        build_slow, &save,
+        &(struct loop_simulation_options){.bytes = bytes, .n_bytes = sizeof bytes, .faults = LOOP_FAULT_DISK}, &result);
+    CHECK_TEXT(result.reason, "");
+    loop_simulation_result_finish(&result);
+}
+
 /* ---- files of a world ---- */
 
 static int do_nothing(struct loop_env *env, void *arg)

@@ -183,11 +183,18 @@ static void delay_for_ever(struct loop_world *world, struct probe *probe)
                         &(struct loop_rule){.from = probe->client, .action = LOOP_RULE_DELAY, .delay_ns = INT64_MAX});
 }
 
+static void reset_far_away(struct loop_world *world, struct probe *probe)
+{
+    loop_world_set_link(world, probe->client, probe->server, &(struct loop_link){.delay_ns = INT64_MAX});
+    loop_world_add_rule(world, &(struct loop_rule){.from = probe->client, .action = LOOP_RULE_RESET});
+}
+
 TEST(longest_delay_is_not_taken_for_a_short_one)
 {
     struct probe probe = {0};
 
     CHECK_TEXT(run_probe(&probe, delay_for_ever), "too much time: after 3600 s these have not ended: client");
+    CHECK_TEXT(run_probe(&probe, reset_far_away), "too much time: after 3600 s these have not ended: client");
 }
 
 /* ---- datagrams ---- */

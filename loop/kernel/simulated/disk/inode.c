@@ -176,7 +176,7 @@ int64_t loop_sim_disk_latency(struct loop_sim_node *node)
 {
     static const int64_t more_ns[SLOW_CHOICES] = {0, SLOW_NS, 10 * SLOW_NS, 100 * SLOW_NS};
 
-    return node->disk->latency_ns + more_ns[loop_sim_choose(LOOP_SIM_DISK_LATENCY, SLOW_CHOICES)];
+    return loop_sim_sum_ns(node->disk->latency_ns, more_ns[loop_sim_choose(LOOP_SIM_DISK_LATENCY, SLOW_CHOICES)]);
 }
 
 /* Many calls take a little time also on a disk that takes none: so a thread that makes them in a circle does not keep

@@ -248,7 +248,7 @@ static void reset(struct loop_sim_packet *packet, int64_t due_ns)
     }
     struct loop_sim_packet *answer = answer_to(packet, 0);
     answer->from_node = packet->to_node;
-    depart(answer, due_ns + (due_ns - now_ns));
+    depart(answer, loop_sim_sum_ns(due_ns, due_ns - now_ns));
     if ((packet->flags & (LOOP_SIM_SYN | LOOP_SIM_ACK)) == LOOP_SIM_SYN) {
         destroy(packet); /* the other end does not know of it */
         return;
