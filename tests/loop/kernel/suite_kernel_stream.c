@@ -356,6 +356,114 @@ TEST(each_arrival_is_an_edge)
     CHECK_IS(loop_kernel_close(set), 0);
 }
 
+/* ---- bytes that are kept back ---- */
+
+static int readable_bytes(int number)
+{
+    int left = -1;
+    CHECK_IS(loop_kernel_ioctl(number, FIONREAD, &left), 0);
+    return left;
+}
+
+static void set_flag(int number, int option, int value)
+{
+    CHECK_IS(loop_kernel_setsockopt(number, IPPROTO_TCP, option, &value, sizeof value), 0);
+}
+
+/* Linux sends what it has kept back after 200 ms, which a test may take. */
+static int64_t sent_ns;
+
+static void send_more(int number, const char *text, int flags)
+{
+    sent_ns = now_ns();
+    CHECK_IS(loop_kernel_send(number, text, strlen(text), flags), strlen(text));
+}
+
+/* Checks that not more can be read, and that a number of bytes is not acknowledged. */
+static void check_kept(const int pair[2], int readable, int kept)
+{
+    int left = -1;
+    CHECK_IS(loop_kernel_ioctl(pair[0], TIOCOUTQ, &left), 0);
+    bool is_kept = readable_bytes(pair[1]) == readable && left == kept;
+    CHECK(is_kept || now_ns() - sent_ns > INT64_C(150000000));
+}
+
+TEST(a_part_of_a_segment_is_kept_back_while_more_follows)
+{
+    int pair[2];
+
+    connect_pair(pair);
+    send_more(pair[0], "abc", MSG_MORE);
+    check_kept(pair, 0, 3);
+    CHECK_IS(loop_kernel_send(pair[0], "", 0, 0), 0);
+    check_kept(pair, 0, 3);
+    CHECK_IS(loop_kernel_send(pair[0], "def", 3, MSG_MORE), 3);
+    check_kept(pair, 0, 6);
+    CHECK_IS(loop_kernel_write(pair[0], "g", 1), 1);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, sizeof bytes, 0), 7);
+    CHECK_IS(memcmp(bytes, "abcdefg", 7), 0);
+    CHECK_IS(loop_kernel_send(pair[0], bytes, sizeof bytes, MSG_MORE), sizeof bytes);
+    CHECK(readable_bytes(pair[1]) > 30000);
+    close_both(pair);
+}
+
+TEST(what_is_kept_back_is_sent_in_the_end)
+{
+    int pair[2];
+    struct pollfd entry = {.events = POLLIN};
+
+    connect_pair(pair);
+    entry.fd = pair[1];
+    send_more(pair[0], "abc", MSG_MORE);
+    check_kept(pair, 0, 3);
+    CHECK_IS(loop_kernel_poll(&entry, 1, -1), 1);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, MSG_MORE), 3);
+    CHECK_IS(loop_kernel_shutdown(pair[1], SHUT_WR), 0);
+    CHECK_IS(readable_bytes(pair[1]), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "de", 2, MSG_MORE), 2);
+    CHECK_IS(loop_kernel_shutdown(pair[0], SHUT_WR), 0);
+    CHECK_IS(readable_bytes(pair[1]), 5);
+    close_both(pair);
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, MSG_MORE), 3);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 3);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 0);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+}
+
+TEST(a_cork_keeps_back_until_it_is_taken_out)
+{
+    int pair[2], pipe[2];
+
+    connect_pair(pair);
+    set_flag(pair[0], TCP_CORK, 1);
+    send_more(pair[0], "abc", 0);
+    CHECK_IS(loop_kernel_send(pair[1], "x", 1, 0), 1);
+    check_kept(pair, 0, 3);
+    set_flag(pair[0], TCP_CORK, 0);
+    CHECK_IS(readable_bytes(pair[1]), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, MSG_MORE), 3);
+    set_flag(pair[0], TCP_NODELAY, 1);
+    CHECK_IS(readable_bytes(pair[1]), 6);
+    send_more(pair[0], "abc", MSG_MORE);
+    check_kept(pair, 6, 3);
+    CHECK_IS(loop_kernel_send(pair[0], "d", 1, MSG_OOB), 1);
+    CHECK_IS(readable_bytes(pair[1]), 9);
+    close_both(pair);
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_pipe2(pipe, 0), 0);
+    CHECK_IS(loop_kernel_write(pipe[1], "abcdef", 6), 6);
+    sent_ns = now_ns();
+    CHECK_IS(loop_kernel_splice(pipe[0], NULL, pair[0], NULL, 2, SPLICE_F_MORE), 2);
+    check_kept(pair, 0, 2);
+    CHECK_IS(loop_kernel_splice(pipe[0], NULL, pair[0], NULL, 9, 0), 4);
+    CHECK_IS(readable_bytes(pair[1]), 6);
+    close_both(pipe);
+    close_both(pair);
+}
+
 /* ---- ends ---- */
 
 TEST(a_half_that_is_shut_down_ends_after_its_bytes)

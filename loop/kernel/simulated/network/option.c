@@ -279,6 +279,29 @@ static int adjust(struct loop_sim_socket *socket, const struct row *row, int *va
     return is_wrong || *value < row->least || *value > row->most ? -EINVAL : 0;
 }
 
+/* TCP_NODELAY, or no TCP_CORK any more: what was kept back is sent. */
+static void flush(struct loop_sim_socket *socket, enum loop_sim_option option)
+{
+    bool is_set = socket->options[option];
+    if (is_set == (option == LOOP_SIM_OPTION_TCP_NODELAY)) {
+        loop_sim_stream_push(socket, LOOP_SIM_PUSH_ALL);
+    }
+}
+
+/* What else the change of an option of a TCP socket does. */
+static void apply(struct loop_sim_socket *socket, enum loop_sim_option option)
+{
+    loop_sim_network_enter(socket->file.node->world);
+    switch (option) {
+    case LOOP_SIM_OPTION_KEEPALIVE:
+    case LOOP_SIM_OPTION_TCP_KEEPIDLE: loop_sim_stream_arm_keepalive(socket); break;
+    case LOOP_SIM_OPTION_TCP_CORK:
+    case LOOP_SIM_OPTION_TCP_NODELAY: flush(socket, option); break;
+    default: break;
+    }
+    loop_sim_network_leave(socket->file.node->world);
+}
+
 int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, const void *value, socklen_t length)
 {
     int number = 0;
@@ -304,9 +327,8 @@ int loop_sim_option_set(struct loop_sim_socket *socket, int level, int name, con
     if (!error) {
         socket->options[row->option] = number;
     }
-    bool is_keepalive = row->option == LOOP_SIM_OPTION_KEEPALIVE || row->option == LOOP_SIM_OPTION_TCP_KEEPIDLE;
-    if (!error && is_keepalive && socket->number == IPPROTO_TCP) {
-        loop_sim_stream_arm_keepalive(socket);
+    if (!error && socket->number == IPPROTO_TCP) {
+        apply(socket, row->option);
     }
     return error;
 }

@@ -97,6 +97,7 @@ void loop_sim_socket_discard(struct loop_sim_socket *socket)
     loop_list_remove(&socket->bound_link);
     loop_list_remove(&socket->match_link);
     loop_list_remove(&socket->dead_link);
+    loop_sim_event_cancel(&socket->stream.kept);
     loop_sim_event_cancel(&socket->stream.retry);
     loop_sim_event_cancel(&socket->stream.keepalive);
     for (struct loop_list *at; (at = loop_list_pop_front(&socket->groups));) {
@@ -349,7 +350,7 @@ static ssize_t read_socket(struct loop_sim_file *file, const struct loop_sim_mov
 static ssize_t write_socket(struct loop_sim_file *file, const struct loop_sim_move *move)
 {
     const struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)move->iov, .msg_iovlen = move->n_iov};
-    return loop_sim_socket_send(file, &message, 0);
+    return loop_sim_socket_send(file, &message, move->has_more ? MSG_MORE : 0);
 }
 
 static uint32_t poll_socket(struct loop_sim_file *file)

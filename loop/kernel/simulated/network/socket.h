@@ -132,6 +132,7 @@ struct loop_sim_stream {
     uint64_t urgent, urgent_sent; /* numbers of the urgent bytes; 0: none */
     unsigned char urgent_byte;
     int64_t arrives_ns; /* when the last segment arrives at the peer: the next one is not earlier */
+    struct loop_sim_event kept; /* sends bytes that were kept back for more */
     struct loop_sim_event retry;
     unsigned retries;
     int64_t retries_since_ns;

@@ -25,6 +25,7 @@ struct loop_sim_move {
     size_t n_iov;
     int64_t offset; /* LOOP_SIM_POSITION: that of the file, which moves */
     int flags;      /* RWF_...: a kind that supports none of those it is given returns -EOPNOTSUPP */
+    bool has_more;  /* a write to a socket: more follows at once, as MSG_MORE says */
 };
 #define LOOP_SIM_POSITION INT64_C(-1)
 

@@ -313,25 +313,27 @@ static ssize_t move_vectors(int number, struct loop_sim_move move, int count, bo
 ssize_t loop_kernel_read(int number, void *data, size_t len)
 {
     struct iovec one = {data, len};
-    return loop_sim_return(move_by(number, (struct loop_sim_move){&one, 1, LOOP_SIM_POSITION, 0}, false));
+    return loop_sim_return(move_by(number, (struct loop_sim_move){&one, 1, LOOP_SIM_POSITION, 0, false}, false));
 }
 
 ssize_t loop_kernel_write(int number, const void *data, size_t len)
 {
     struct iovec one = {(void *)(uintptr_t)data, len};
-    return loop_sim_return(move_by(number, (struct loop_sim_move){&one, 1, LOOP_SIM_POSITION, 0}, true));
+    return loop_sim_return(move_by(number, (struct loop_sim_move){&one, 1, LOOP_SIM_POSITION, 0, false}, true));
 }
 
 ssize_t loop_kernel_pread(int number, void *data, size_t len, off_t offset)
 {
     struct iovec one = {data, len};
-    return loop_sim_return(offset < 0 ? -EINVAL : move_by(number, (struct loop_sim_move){&one, 1, offset, 0}, false));
+    return loop_sim_return(offset < 0 ? -EINVAL
+                                      : move_by(number, (struct loop_sim_move){&one, 1, offset, 0, false}, false));
 }
 
 ssize_t loop_kernel_pwrite(int number, const void *data, size_t len, off_t offset)
 {
     struct iovec one = {(void *)(uintptr_t)data, len};
-    return loop_sim_return(offset < 0 ? -EINVAL : move_by(number, (struct loop_sim_move){&one, 1, offset, 0}, true));
+    return loop_sim_return(offset < 0 ? -EINVAL
+                                      : move_by(number, (struct loop_sim_move){&one, 1, offset, 0, false}, true));
 }
 
 ssize_t loop_kernel_readv(int number, const struct iovec *vectors, int count)
@@ -356,12 +358,13 @@ ssize_t loop_kernel_pwritev(int number, const struct iovec *vectors, int count, 
 
 ssize_t loop_kernel_preadv2(int number, const struct iovec *vectors, int count, off_t offset, int flags)
 {
-    return loop_sim_return(move_vectors(number, (struct loop_sim_move){vectors, 0, offset, flags}, count, false));
+    return loop_sim_return(
+        move_vectors(number, (struct loop_sim_move){vectors, 0, offset, flags, false}, count, false));
 }
 
 ssize_t loop_kernel_pwritev2(int number, const struct iovec *vectors, int count, off_t offset, int flags)
 {
-    return loop_sim_return(move_vectors(number, (struct loop_sim_move){vectors, 0, offset, flags}, count, true));
+    return loop_sim_return(move_vectors(number, (struct loop_sim_move){vectors, 0, offset, flags, false}, count, true));
 }
 
 /* ---- the position ---- */

@@ -52,6 +52,7 @@ static ssize_t pour(struct splice *splice)
         }
         struct iovec one = {(void *)(uintptr_t)piece, len < splice->len - done ? len : splice->len - done};
         struct loop_sim_move move = move_of(&splice->to, &one, done);
+        move.has_more = (splice->flags & SPLICE_F_MORE) != 0;
         n = loop_sim_file_write(splice->to.file, &move);
         if (n <= 0) {
             splice->busy = splice->to.file;

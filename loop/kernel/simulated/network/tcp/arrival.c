@@ -277,6 +277,7 @@ static void on_segment(struct loop_sim_socket *socket, const struct loop_sim_pac
     if (packet->flags & LOOP_SIM_URG) {
         on_urgent(socket, packet);
     }
+    uint64_t acknowledged = stream->unacknowledged, window_end = stream->window_end;
     if (on_acknowledged(socket, packet)) {
         return;
     }
@@ -286,7 +287,10 @@ static void on_segment(struct loop_sim_socket *socket, const struct loop_sim_pac
         return;
     }
     on_data(socket, packet);
-    loop_sim_stream_push(socket);
+    bool is_news = stream->unacknowledged > acknowledged || stream->window_end > window_end;
+    if (is_news || packet->flags & LOOP_SIM_FIN) { /* data alone does not send what was kept back */
+        loop_sim_stream_push(socket, LOOP_SIM_PUSH);
+    }
 }
 
 static void on_syn_sent(struct loop_sim_socket *socket, const struct loop_sim_packet *packet)

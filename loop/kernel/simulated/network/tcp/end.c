@@ -10,6 +10,7 @@
 static void empty(struct loop_sim_socket *socket)
 {
     loop_sim_bytes_finish(&socket->stream.sending);
+    loop_sim_event_cancel(&socket->stream.kept);
     loop_sim_event_cancel(&socket->stream.retry);
     loop_sim_event_cancel(&socket->stream.keepalive);
 }

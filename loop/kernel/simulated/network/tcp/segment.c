@@ -21,6 +21,7 @@
 enum {
     LOOPBACK_SEGMENT_BYTES = 65483,
     SEGMENT_BYTES = 1448,
+    LOOPBACK_MSS = 32741,
     SEGMENTS_AT_ONCE = 44, /* as network cards take them */
     LOOPBACK_SNDBUF = 4194304,
     SNDBUF = 87040,
@@ -134,11 +135,22 @@ static void send_syn(struct loop_sim_socket *socket)
     loop_sim_stream_send_flags(socket, LOOP_SIM_SYN | (is_answer ? LOOP_SIM_ACK : 0));
 }
 
-/* Returns how many bytes the next segment carries; 0: none may be sent. */
-static size_t next_length(const struct loop_sim_socket *socket)
+/* Returns up to where bytes are sent: a part of a segment at the end may be kept back, unless it was sent before. */
+static uint64_t end_to_send(const struct loop_sim_socket *socket, bool keeps)
 {
     const struct loop_sim_stream *stream = &socket->stream;
     uint64_t end = stream->unacknowledged + stream->sending.size;
+    bool is_urgent = stream->urgent_sent >= stream->unacknowledged && stream->urgent_sent > 0;
+    if (!keeps || is_urgent || stream->wants_fin || end <= stream->sent_most) {
+        return end;
+    }
+    return end - (end - stream->sent_most) % (is_within_node(socket) ? LOOPBACK_MSS : SEGMENT_BYTES);
+}
+
+/* Returns how many bytes up to `end` the next segment carries; 0: none may be sent. */
+static size_t next_length(const struct loop_sim_socket *socket, uint64_t end)
+{
+    const struct loop_sim_stream *stream = &socket->stream;
     if (stream->next >= end || stream->next >= stream->window_end) {
         return 0;
     }
@@ -176,15 +188,41 @@ static bool may_send(const struct loop_sim_socket *socket)
     }
 }
 
-void loop_sim_stream_push(struct loop_sim_socket *socket)
+static void on_kept(struct loop_sim_event *event)
+{
+    struct loop_sim_stream *stream = LOOP_CONTAINER(event, struct loop_sim_stream, kept);
+    struct loop_sim_socket *socket = LOOP_CONTAINER(stream, struct loop_sim_socket, stream);
+    struct loop_sim_world *world = socket->file.node->world;
+    loop_sim_network_enter(world);
+    loop_sim_stream_push(socket, LOOP_SIM_PUSH_ALL);
+    loop_sim_network_leave(world);
+}
+
+/* What is kept back is sent after a while, which begins when the peer has acknowledged all that was sent. */
+static void keep(struct loop_sim_socket *socket)
+{
+    struct loop_sim_stream *stream = &socket->stream;
+    if (stream->next == stream->unacknowledged && !stream->kept.place) {
+        loop_sim_event_set(&stream->kept, socket->file.node->world->now_ns + LEAST_RETRY_NS, on_kept);
+    }
+}
+
+void loop_sim_stream_push(struct loop_sim_socket *socket, enum loop_sim_push push)
 {
     struct loop_sim_stream *stream = &socket->stream;
     if (!may_send(socket)) {
         return;
     }
+    bool is_corked = push == LOOP_SIM_PUSH && socket->options[LOOP_SIM_OPTION_TCP_CORK];
+    uint64_t end = end_to_send(socket, is_corked || push == LOOP_SIM_PUSH_MORE);
     size_t len;
-    while ((len = next_length(socket)) > 0) {
+    while ((len = next_length(socket, end)) > 0) {
         send_data(socket, len);
+    }
+    if (end < stream->unacknowledged + stream->sending.size) {
+        keep(socket);
+    } else {
+        loop_sim_event_cancel(&stream->kept);
     }
     if (stream->wants_fin && stream->next == stream->fin) {
         loop_sim_stream_send_flags(socket, LOOP_SIM_FIN | LOOP_SIM_ACK);
@@ -204,7 +242,7 @@ void loop_sim_stream_finish_sending(struct loop_sim_socket *socket)
     }
     stream->wants_fin = true;
     stream->fin = stream->unacknowledged + stream->sending.size;
-    loop_sim_stream_push(socket);
+    loop_sim_stream_push(socket, LOOP_SIM_PUSH);
 }
 
 /* ---- trying again ---- */
@@ -245,7 +283,7 @@ static void try_again(struct loop_sim_socket *socket)
     stream->next = stream->unacknowledged;
     bool has_room = stream->next < stream->window_end && stream->sending.size > 0;
     if (has_room || (stream->wants_fin && stream->next == stream->fin)) {
-        loop_sim_stream_push(socket);
+        loop_sim_stream_push(socket, LOOP_SIM_PUSH);
     } else {
         transmit(socket, create(socket, LOOP_SIM_ACK, stream->next - 1, 0)); /* asks for the window */
     }

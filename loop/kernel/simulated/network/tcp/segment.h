@@ -25,8 +25,15 @@ size_t loop_sim_stream_segment_bytes(const struct loop_sim_socket *socket);
 /* Sends a packet without data: flags besides those that each packet has. */
 void loop_sim_stream_send_flags(struct loop_sim_socket *socket, unsigned flags);
 
-/* Sends what the window allows, and a FIN behind it. */
-void loop_sim_stream_push(struct loop_sim_socket *socket);
+/* What is sent of bytes behind the last full segment: */
+enum loop_sim_push {
+    LOOP_SIM_PUSH,      /* all, unless TCP_CORK is set */
+    LOOP_SIM_PUSH_MORE, /* nothing: more follows */
+    LOOP_SIM_PUSH_ALL
+};
+
+/* Sends what the window allows, and a FIN behind it. Bytes that are kept back are sent by the next push, or later. */
+void loop_sim_stream_push(struct loop_sim_socket *socket, enum loop_sim_push push);
 
 /* Begins the end of the sending half. */
 void loop_sim_stream_finish_sending(struct loop_sim_socket *socket);

@@ -358,7 +358,10 @@ static ssize_t tcp_send(struct loop_sim_socket *socket, const struct msghdr *mes
     if (flags & MSG_OOB && n == len) {
         stream->urgent_sent = stream->unacknowledged + stream->sending.size - 1;
     }
-    loop_sim_stream_push(socket);
+    bool is_partial = n < len;
+    loop_sim_stream_push(socket, is_partial         ? LOOP_SIM_PUSH_ALL
+                                 : flags & MSG_MORE ? LOOP_SIM_PUSH_MORE
+                                                    : LOOP_SIM_PUSH);
     return (ssize_t)n;
 }
 
