@@ -523,6 +523,71 @@ TEST(the_close_of_a_datagram_socket_is_no_event_for_its_peer)
     CHECK_IS(loop_kernel_close(set), 0);
 }
 
+TEST(a_datagram_socket_that_leaves_its_peer_drops_its_queue)
+{
+    int pair[2];
+    struct sockaddr_un name;
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+    socklen_t length;
+
+    open_pair(SOCK_DGRAM, pair);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_send(pair[1], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_connect(pair[1], &none, sizeof none), 0);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, 0), EAGAIN);
+    CHECK_FAILS(loop_kernel_recv(pair[0], bytes, 9, 0), ECONNRESET);
+    CHECK_IS(loop_kernel_recv(pair[0], bytes, 9, 0), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_connect(pair[1], &none, sizeof none), 0);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 3);
+    close_both(pair);
+    open_pair(SOCK_DGRAM, pair);
+    int other = open_bound(SOCK_DGRAM, "other", &name, &length);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_connect(pair[1], any(&name), length), 0);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, 0), EAGAIN);
+    close_both(pair);
+    CHECK_IS(loop_kernel_close(other), 0);
+}
+
+TEST(names_without_a_path_lead_nowhere)
+{
+    const struct sockaddr_un name = {.sun_family = AF_UNIX};
+    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
+
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        int number = loop_kernel_socket(AF_UNIX, types[i] | NONBLOCKING, 0);
+        CHECK_FAILS(loop_kernel_connect(number, any(&name), sizeof name.sun_family), EINVAL);
+        CHECK_FAILS(loop_kernel_connect(number, any(&name), sizeof name), ECONNREFUSED);
+        CHECK_IS(loop_kernel_close(number), 0);
+    }
+}
+
+TEST(listeners_have_no_bytes_to_read)
+{
+    struct sockaddr_un name;
+    socklen_t length;
+    int left = 7, pair[2];
+    int listener = open_bound(SOCK_STREAM, "listener", &name, &length);
+
+    CHECK_IS(loop_kernel_ioctl(listener, FIONREAD, &left), 0);
+    CHECK_IS(left, 0);
+    CHECK_IS(loop_kernel_listen(listener, 1), 0);
+    CHECK_FAILS(loop_kernel_ioctl(listener, FIONREAD, &left), EINVAL);
+    CHECK_IS(loop_kernel_ioctl(listener, TIOCOUTQ, &left), 0);
+    CHECK_IS(loop_kernel_ioctl(listener, SIOCATMARK, &left), 0);
+    CHECK_IS(left, 0);
+    CHECK_IS(loop_kernel_close(listener), 0);
+    open_pair(SOCK_SEQPACKET, pair);
+    CHECK_FAILS(loop_kernel_ioctl(pair[0], SIOCATMARK, &left), EOPNOTSUPP);
+    close_both(pair);
+    int number = loop_kernel_socket(AF_UNIX, SOCK_DGRAM | NONBLOCKING, 0);
+    CHECK_FAILS(loop_kernel_ioctl(number, SIOCATMARK, &left), EOPNOTSUPP);
+    CHECK_IS(loop_kernel_shutdown(number, SHUT_WR), 0);
+    CHECK_FAILS(loop_kernel_send(number, "a", 1, MSG_NOSIGNAL), EPIPE);
+    CHECK_IS(loop_kernel_close(number), 0);
+}
+
 TEST(the_process_at_the_other_end_has_a_descriptor)
 {
     int pair[2], process = -1, other = -1;

@@ -381,17 +381,17 @@ static int is_at_mark(const struct loop_sim_socket *socket)
 static int control(struct loop_sim_file *file, unsigned long what, void *argument)
 {
     struct loop_sim_socket *socket = loop_sim_socket_of(file);
+    bool is_unix = socket->family == AF_UNIX;
+    bool listens = is_unix ? socket->local_socket.is_listening : socket->stream.state == LOOP_SIM_TCP_LISTEN;
     int answer;
     switch (what) {
-    case FIONREAD: answer = (int)socket->protocol->waiting(socket, false); break;
-    case TIOCOUTQ: answer = (int)socket->protocol->waiting(socket, true); break;
-    case SIOCATMARK:
-        if (socket->number != IPPROTO_TCP) {
-            return -ENOTTY;
-        }
-        answer = is_at_mark(socket);
-        break;
+    case FIONREAD: answer = listens ? -EINVAL : (int)socket->protocol->waiting(socket, false); break;
+    case TIOCOUTQ: answer = listens && !is_unix ? -EINVAL : (int)socket->protocol->waiting(socket, true); break;
+    case SIOCATMARK: answer = socket->type == SOCK_STREAM ? is_at_mark(socket) : is_unix ? -EOPNOTSUPP : -ENOTTY; break;
     default: return -ENOTTY;
+    }
+    if (answer < 0) {
+        return answer;
     }
     memcpy(argument, &answer, sizeof answer);
     return 0;

@@ -173,6 +173,9 @@ static ssize_t send_datagram(struct loop_sim_socket *socket, const struct msghdr
     if (socket->error) {
         return loop_sim_socket_take_error(socket);
     }
+    if (socket->type == SOCK_DGRAM && socket->halves & LOOP_SIM_SHUT_SEND) {
+        return -EPIPE; /* before Linux 6.18 the peer is looked for first */
+    }
     struct loop_sim_socket *peer = receiver_of(socket, message, &error);
     error = error ? error : refusal(socket, peer, len);
     if (error) {
@@ -297,6 +300,20 @@ static void tell_senders(struct loop_sim_socket *socket)
                                 EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND);
     }
     loop_sim_unix_has_room(socket->file.node->host);
+}
+
+void loop_sim_unix_drop_queue(struct loop_sim_socket *socket)
+{
+    struct loop_sim_socket *peer = socket->local_socket.peer;
+    struct loop_list *at = loop_list_first(&socket->messages);
+    if (at && peer && peer->local_socket.peer == socket) {
+        peer->error = ECONNRESET;
+        loop_sim_socket_changed(peer, EPOLLERR);
+    }
+    for (; at; at = loop_list_first(&socket->messages)) {
+        loop_sim_socket_drop_message(LOOP_CONTAINER(at, struct loop_sim_message, link));
+    }
+    tell_senders(socket);
 }
 
 static ssize_t receive_message(struct loop_sim_socket *socket, struct msghdr *to, int flags)

@@ -120,7 +120,7 @@ struct loop_sim_socket *loop_sim_unix_find(struct loop_sim_socket *socket, const
     socklen_t name_length = 0;
     *error = read_name(address, length, &name, &name_length);
     if (!*error && name_length == PATH_OFFSET) {
-        *error = -ECONNREFUSED;
+        *error = -EINVAL;
     }
     if (*error) {
         return NULL;

@@ -62,6 +62,9 @@ static int connect_datagram(struct loop_sim_socket *socket, const struct sockadd
             loop_sim_unix_choose_name(socket);
         }
     }
+    if (socket->local_socket.is_connected && (!peer || socket->local_socket.peer != peer)) {
+        loop_sim_unix_drop_queue(socket);
+    }
     leave_peer(socket);
     socket->local_socket.is_connected = socket->local_socket.had_peer = false;
     if (peer) {
