@@ -247,6 +247,33 @@ TEST(both_families_share_a_port_or_not)
     close_both((int[]){both, other});
 }
 
+TEST(an_ipv6_socket_is_connected_to_either_family)
+{
+    struct sockaddr_in ipv4;
+    struct sockaddr_in6 ipv6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, peer = {0};
+    socklen_t length = sizeof peer;
+    int receiver = open_bound(&ipv4), yes = 1;
+    int both = loop_kernel_socket(AF_INET6, NONBLOCKING, 0);
+    int only = loop_kernel_socket(AF_INET6, NONBLOCKING, 0);
+    int bound = loop_kernel_socket(AF_INET6, NONBLOCKING, 0);
+
+    CHECK_IS(loop_kernel_connect(both, any(&ipv4), sizeof ipv4), 0);
+    CHECK_IS(loop_kernel_getpeername(both, (struct sockaddr *)&peer, &length), 0);
+    CHECK_IS(length, sizeof peer);
+    CHECK(peer.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.sin6_addr));
+    CHECK_IS(loop_kernel_send(both, "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_recv(receiver, bytes, 9, 0), 3);
+    CHECK_IS(loop_kernel_setsockopt(only, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes), 0);
+    CHECK_FAILS(loop_kernel_connect(only, any(&ipv4), sizeof ipv4), EAFNOSUPPORT);
+    CHECK_FAILS(send_to(only, "a", 1, &ipv4, sizeof ipv4), ENETUNREACH);
+    CHECK_IS(loop_kernel_bind(bound, any(&ipv6), sizeof ipv6), 0);
+    CHECK_FAILS(loop_kernel_connect(bound, any(&ipv4), sizeof ipv4), EAFNOSUPPORT);
+    ipv6.sin6_port = ipv4.sin_port;
+    CHECK_FAILS(loop_kernel_connect(receiver, any(&ipv6), sizeof ipv6), EAFNOSUPPORT);
+    close_both((int[]){receiver, both});
+    close_both((int[]){only, bound});
+}
+
 TEST(the_destination_comes_as_a_control_message)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};

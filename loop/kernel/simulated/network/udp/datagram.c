@@ -71,6 +71,18 @@ static int bind_any(struct loop_sim_socket *socket)
     return loop_sim_host_bind(socket, &socket->local) ? -EAGAIN : 0;
 }
 
+/* Returns the family to read a peer's address by: an IPv6 socket reaches IPv4 addresses too, unless it is told or bound
+ * not to. */
+static int family_of(const struct loop_sim_socket *socket, const struct sockaddr *address)
+{
+    bool is_ipv6_only = socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY] ||
+                        (socket->is_address_bound && !IN6_IS_ADDR_V4MAPPED(&socket->local.address));
+    if (socket->family != AF_INET6 || address->sa_family != AF_INET) {
+        return socket->family;
+    }
+    return is_ipv6_only ? -EAFNOSUPPORT : AF_INET;
+}
+
 static int udp_connect(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length)
 {
     struct loop_sim_endpoint remote;
@@ -84,7 +96,8 @@ static int udp_connect(struct loop_sim_socket *socket, const struct sockaddr *ad
         return 0;
     }
     int error = bind_any(socket);
-    error = error ? error : loop_sim_endpoint_read(&remote, socket->family, address, length);
+    int family = family_of(socket, address);
+    error = error ? error : family < 0 ? family : loop_sim_endpoint_read(&remote, family, address, length);
     error = error ? error : route(socket, &remote, &source, &interface);
     if (error) {
         return error;
@@ -106,12 +119,12 @@ static int destination(struct loop_sim_socket *socket, const struct msghdr *mess
         *remote = socket->remote;
         return socket->is_matched ? 0 : -EDESTADDRREQ;
     }
-    int family = socket->family;
     if (message->msg_namelen < sizeof name->sa_family) {
         return -EINVAL;
     }
-    if (family == AF_INET6 && name->sa_family == AF_INET && !socket->options[LOOP_SIM_OPTION_IPV6_V6ONLY]) {
-        family = AF_INET;
+    int family = family_of(socket, name);
+    if (family < 0) {
+        return -ENETUNREACH;
     }
     int error = loop_sim_endpoint_read(remote, family, name, message->msg_namelen);
     return error ? error : remote->port == 0 ? -EINVAL : 0;
