@@ -569,6 +569,43 @@ TEST(bytes_are_sent_after_a_close)
     CHECK_IS(loop_kernel_close(pair[1]), 0);
 }
 
+TEST(a_reset_connection_leaves_its_port)
+{
+    struct sockaddr_in address;
+    const struct sockaddr_in free = {.sin_family = AF_INET};
+    const struct linger linger = {1, 0};
+    int listener = listen_at_loopback(1, &address), left;
+    int client = begin_connect(&address);
+    int server = loop_kernel_accept4(listener, NULL, NULL, 0);
+
+    CHECK_FAILS(loop_kernel_ioctl(listener, FIONREAD, &left), EINVAL);
+    CHECK_FAILS(loop_kernel_ioctl(listener, TIOCOUTQ, &left), EINVAL);
+    CHECK_FAILS(loop_kernel_bind(client, any(&free), sizeof free), EINVAL);
+    CHECK_IS(loop_kernel_setsockopt(server, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
+    CHECK_IS(loop_kernel_close(server), 0);
+    struct sockaddr_in before = address_of(client);
+    CHECK(before.sin_port != 0);
+    CHECK_IS(loop_kernel_bind(client, any(&free), sizeof free), 0);
+    CHECK_FAILS(loop_kernel_bind(client, any(&free), sizeof free), EINVAL);
+    CHECK_FAILS(loop_kernel_connect(client, any(&address), sizeof address), ECONNRESET);
+    CHECK_FAILS(loop_kernel_connect(client, any(&address), sizeof address), EINPROGRESS);
+    CHECK_IS(loop_kernel_connect(client, any(&address), sizeof address), 0);
+    close_both((int[]){client, listener});
+}
+
+TEST(a_name_of_zeros_binds)
+{
+    struct sockaddr_in name = {0};
+    int number = loop_kernel_socket(AF_INET, NONBLOCKING, 0);
+
+    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_FAILS(loop_kernel_bind(number, any(&name), sizeof name), EAFNOSUPPORT);
+    name.sin_addr.s_addr = 0;
+    CHECK_IS(loop_kernel_bind(number, any(&name), sizeof name), 0);
+    CHECK_FAILS(loop_kernel_bind(number, any(&name), sizeof name), EINVAL);
+    CHECK_IS(loop_kernel_close(number), 0);
+}
+
 /* ---- limits ---- */
 
 TEST(a_connection_stays_when_there_is_no_number_for_it)

@@ -323,13 +323,13 @@ int loop_sim_host_bind(struct loop_sim_socket *socket, const struct loop_sim_end
     expire(socket->file.node->host);
     if (chosen.port == 0) {
         chosen.port = free_port(socket, local);
-        socket->is_port_chosen = true;
         if (chosen.port == 0) {
             return -EADDRINUSE;
         }
     } else if (is_taken(socket, &chosen, true)) {
         return -EADDRINUSE;
     }
+    socket->is_port_chosen = local->port == 0;
     enter(socket, &chosen);
     return 0;
 }
@@ -367,9 +367,26 @@ void loop_sim_host_unbind(struct loop_sim_socket *socket)
     }
 }
 
+void loop_sim_host_leave_port(struct loop_sim_socket *socket)
+{
+    if (socket->is_port_chosen) {
+        loop_list_remove(&socket->bound_link);
+        socket->is_bound = false;
+    }
+}
+
 int loop_sim_host_bind_call(struct loop_sim_socket *socket, const struct sockaddr *address, socklen_t length)
 {
+    static const struct in_addr any = {INADDR_ANY};
     struct loop_sim_endpoint local;
+    struct sockaddr_in name = {0};
+    if (socket->family == AF_INET && length >= sizeof name) {
+        memcpy(&name, address, sizeof name);
+        if (name.sin_family == AF_UNSPEC && name.sin_addr.s_addr == any.s_addr) { /* Linux takes what is all zeros */
+            name.sin_family = AF_INET;
+            address = (const struct sockaddr *)&name;
+        }
+    }
     int error = loop_sim_endpoint_read(&local, socket->family, address, length);
     if (error) {
         return error;

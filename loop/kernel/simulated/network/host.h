@@ -30,6 +30,9 @@ bool loop_sim_host_is_near(struct loop_sim_node *node, const struct in6_addr *ad
 int loop_sim_host_bind(struct loop_sim_socket *socket, const struct loop_sim_endpoint *local);
 void loop_sim_host_unbind(struct loop_sim_socket *socket);
 
+/* Frees the port of a connection that has ended, unless the program has bound it. getsockname still returns it. */
+void loop_sim_host_leave_port(struct loop_sim_socket *socket);
+
 /* Chooses a free port for a socket that connects; its addresses are known. Returns 0 or -EADDRNOTAVAIL. */
 int loop_sim_host_bind_to_connect(struct loop_sim_socket *socket);
 

@@ -66,6 +66,7 @@ void loop_sim_stream_end(struct loop_sim_socket *socket)
     loop_sim_host_unmatch(socket);
     socket->stream.state = LOOP_SIM_TCP_CLOSED;
     socket->halves = LOOP_SIM_SHUT_BOTH;
+    loop_sim_host_leave_port(socket);
     if (socket->is_released) {
         loop_sim_socket_discard(socket);
     } else {
