@@ -269,6 +269,8 @@ TEST(options_are_kept_and_answered)
     CHECK_ROWS(udp, internet_rows);
     CHECK_ROWS(tcp, tcp_rows);
     CHECK_ROWS(tcp, ipv6_rows);
+    CHECK_IS(set(udp, IPPROTO_IP, IP_TOS, -1), 0);
+    CHECK_IS(get(udp, IPPROTO_IP, IP_TOS), 0xff);
     CHECK_IS(set(udp, IPPROTO_IP, IP_TOS, 0x13), 0);
     CHECK_IS(get(udp, IPPROTO_IP, IP_TOS), 0x13);
     close_both((int[]){tcp, udp});
