@@ -211,6 +211,39 @@ TEST(poll_is_removed_and_changed)
     loop_kernel_io_uring_queue_exit(&ring);
 }
 
+TEST(a_change_of_its_events_leaves_a_poll_one_shot_or_multishot)
+{
+    struct io_uring ring;
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    int number = make_event(0);
+    struct io_uring_sqe *entry = entry_of(&ring);
+    io_uring_prep_poll_add(entry, number, POLLIN);
+    entry->ioprio = 1;
+    EXPECT(&ring, 0, -EINVAL, 0);
+    entry = entry_of(&ring);
+    io_uring_prep_poll_multishot(entry, number, POLLPRI);
+    entry->user_data = 1;
+    EXPECT_NOTHING(&ring);
+    entry = entry_of(&ring);
+    io_uring_prep_poll_update(entry, 1, 0, POLLOUT, IORING_POLL_UPDATE_EVENTS);
+    struct completion one = next_of(&ring), other = next_of(&ring);
+    CHECK_IS(one.user_data + other.user_data, 1);
+    CHECK_IS(one.user_data == 1 ? one.flags : other.flags, IORING_CQE_F_MORE);
+    start_poll(&ring, number, POLLIN, 2);
+    EXPECT_NOTHING(&ring);
+    entry = entry_of(&ring);
+    io_uring_prep_poll_update(entry, 2, 0, POLLOUT, IORING_POLL_UPDATE_EVENTS | IORING_POLL_ADD_MULTI);
+    one = next_of(&ring);
+    other = next_of(&ring);
+    CHECK_IS(one.user_data + other.user_data, 2);
+    CHECK_IS(one.flags | other.flags, 0);
+    loop_kernel_close(number);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
 /* ---- cancelling ---- */
 
 TEST_ROWS(cancel_completes_before_what_it_cancels, COUNT_OF(setups), row)

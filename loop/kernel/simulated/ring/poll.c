@@ -86,13 +86,11 @@ static struct loop_sim_request *find_poll(const struct loop_sim_ring *ring, uint
     return NULL;
 }
 
-/* Changes the poll, and begins it again. */
+/* Changes the poll, and begins it again. A one-shot poll stays one, a multishot poll too. */
 static void update(struct loop_sim_request *poll, const struct io_uring_sqe *entry)
 {
     if (entry->len & IORING_POLL_UPDATE_EVENTS) {
         poll->entry.poll32_events = entry->poll32_events;
-        poll->entry.len = entry->len & IORING_POLL_ADD_MULTI;
-        poll->is_multishot = poll->entry.len;
     }
     if (entry->len & IORING_POLL_UPDATE_USER_DATA) {
         poll->entry.user_data = entry->off;

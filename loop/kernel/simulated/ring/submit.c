@@ -39,6 +39,10 @@ static int check(struct loop_sim_request *request)
     if (!request->op || is_refused || entry->flags & ~KNOWN_FLAGS || entry->personality) {
         return -EINVAL;
     }
+    bool has_priority = request->op->events && entry->opcode != IORING_OP_CONNECT;
+    if (entry->ioprio && !has_priority) {
+        return -EINVAL;
+    }
     if (entry->flags & IOSQE_BUFFER_SELECT && !request->op->selects) {
         return -EOPNOTSUPP;
     }
