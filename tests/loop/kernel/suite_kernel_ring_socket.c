@@ -394,13 +394,21 @@ static void end_group(struct io_uring *ring, struct group *group)
     CHECK_IS(loop_kernel_munmap(group->ring, PAGE_BYTES), 0);
 }
 
-static void start_multishot(struct io_uring *ring, int number, unsigned flags)
+/* Prepares a receive into a provided buffer. */
+static struct io_uring_sqe *start_receive(struct io_uring *ring, int number, int flags)
 {
     struct io_uring_sqe *entry = entry_of(ring);
-    io_uring_prep_recv_multishot(entry, number, NULL, 0, 0);
-    entry->ioprio |= (uint16_t)flags;
+    io_uring_prep_recv(entry, number, NULL, 0, flags);
     entry->flags |= IOSQE_BUFFER_SELECT;
     entry->buf_group = 9;
+    return entry;
+}
+
+static struct io_uring_sqe *start_multishot(struct io_uring *ring, int number, unsigned flags)
+{
+    struct io_uring_sqe *entry = start_receive(ring, number, 0);
+    entry->ioprio |= (uint16_t)(IORING_RECV_MULTISHOT | flags);
+    return entry;
 }
 
 #define IN_BUFFER(number) (IORING_CQE_F_BUFFER | (unsigned)(number) << IORING_CQE_BUFFER_SHIFT)
@@ -496,6 +504,103 @@ TEST(multishot_receive_refuses_what_linux_refuses)
     struct io_uring_buf_reg wrong = {.ring_addr = 4096, .ring_entries = 3, .bgid = 1};
     CHECK_IS(loop_kernel_io_uring_register_buf_ring(&ring, &wrong, 0), -EINVAL);
     close_all(ends, 2);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(multishot_receive_that_does_not_wait_ends_with_eagain)
+{
+    static struct group group;
+    struct io_uring ring;
+    int ends[2];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    make_group(&ring, &group, BUFFERS);
+    make_unix_pair(ends);
+    send_text(ends[1], "0123456789");
+    struct io_uring_sqe *entry = start_multishot(&ring, ends[0], 0);
+    entry->msg_flags = MSG_DONTWAIT;
+    CHECK_IS(next_of(&ring).result, 8);
+    EXPECT(&ring, 0, 2, IN_BUFFER(1) | IORING_CQE_F_MORE);
+    EXPECT(&ring, 0, -EAGAIN, 0);
+    close_all(ends, 2);
+    end_group(&ring, &group);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(receive_of_all_goes_on_in_the_same_buffer)
+{
+    static struct group group;
+    struct io_uring ring;
+    int ends[2];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    make_group(&ring, &group, BUFFERS);
+    make_unix_pair(ends);
+    for (int round = 0; round < 2; round++) {
+        struct io_uring_sqe *entry = start_receive(&ring, ends[0], MSG_WAITALL);
+        entry->user_data = 1;
+        EXPECT_NOTHING(&ring);
+        send_text(ends[1], "abc");
+        EXPECT_NOTHING(&ring);
+        if (round == 0) {
+            send_text(ends[1], "defgh");
+            EXPECT(&ring, 1, 8, IN_BUFFER(0));
+            CHECK(memcmp(group.memory[0], "abcdefgh", 8) == 0);
+        } else {
+            io_uring_prep_cancel64(entry_of(&ring), 1, 0);
+            EXPECT(&ring, 0, 0, 0);
+            EXPECT(&ring, 1, 3, IN_BUFFER(1));
+            CHECK(memcmp(group.memory[1], "abc", 3) == 0);
+        }
+    }
+    close_all(ends, 2);
+    end_group(&ring, &group);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(a_half_that_this_side_has_shut_down_has_nothing_left)
+{
+    struct io_uring ring;
+    int ends[2];
+    char data[8];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    make_connection(ends);
+    CHECK_IS(loop_kernel_shutdown(ends[0], SHUT_RD), 0);
+    io_uring_prep_recv(entry_of(&ring), ends[0], data, sizeof data, 0);
+    EXPECT(&ring, 0, 0, 0);
+    CHECK_IS(loop_kernel_close(ends[1]), 0);
+    io_uring_prep_recv(entry_of(&ring), ends[0], data, sizeof data, 0);
+    EXPECT(&ring, 0, 0, IORING_CQE_F_SOCK_NONEMPTY);
+    CHECK_IS(loop_kernel_close(ends[0]), 0);
+    loop_kernel_io_uring_queue_exit(&ring);
+}
+
+TEST(what_is_no_socket_is_refused_before_it_is_polled)
+{
+    struct io_uring ring;
+    static struct group group;
+    int pipe[2];
+
+    if (!make_ring(&ring, 4, 0, DEFERRED)) {
+        return;
+    }
+    make_group(&ring, &group, 0);
+    CHECK_IS(loop_kernel_pipe2(pipe, O_NONBLOCK), 0);
+    struct io_uring_sqe *entry = entry_of(&ring);
+    io_uring_prep_send(entry, pipe[0], "a", 1, MSG_NOSIGNAL);
+    entry->ioprio = IORING_RECVSEND_POLL_FIRST;
+    EXPECT(&ring, 0, -ENOTSOCK, 0);
+    (void)start_receive(&ring, pipe[1], 0);
+    EXPECT(&ring, 0, -ENOTSOCK, 0);
+    close_all(pipe, 2);
+    end_group(&ring, &group);
     loop_kernel_io_uring_queue_exit(&ring);
 }
 

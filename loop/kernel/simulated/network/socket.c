@@ -231,6 +231,9 @@ int loop_sim_socket_left(struct loop_sim_file *file)
     if (socket->family == AF_UNIX) {
         return socket->protocol->waiting(socket, false) > 0;
     }
+    if (socket->halves & LOOP_SIM_SHUT_RECEIVE && !socket->stream.is_done) {
+        return socket->protocol->waiting(socket, false) > 0; /* this side has shut it down */
+    }
     return (socket->protocol->poll(socket) & EPOLLIN) != 0;
 }
 

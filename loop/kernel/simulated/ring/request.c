@@ -108,6 +108,7 @@ static bool issue_many(struct loop_sim_request *request, int32_t *result)
         }
         request->flags = 0;
         if (request->is_drained) {
+            *result = LOOP_SIM_REQUEST_WAITS;
             return true;
         }
     }
@@ -126,7 +127,7 @@ static void issue(struct loop_sim_request *request)
         result = request->op->issue(request);
         waits = result == LOOP_SIM_REQUEST_WAITS;
     }
-    if (!waits || request->is_nowait) {
+    if (!waits || (request->is_nowait && result == LOOP_SIM_REQUEST_WAITS)) {
         loop_sim_request_complete(request, result);
     } else if (request->op->events && !request->file->kind->is_always_ready) {
         request->has_waited = true;
@@ -141,7 +142,7 @@ static void run(struct loop_sim_request *request)
 {
     if (request->is_cancelled) {
         int32_t result = request->op->cancelled ? request->op->cancelled(request) : -ECANCELED;
-        request->flags = 0;
+        request->flags &= ~IORING_CQE_F_SOCK_NONEMPTY; /* a part may be in a buffer */
         loop_sim_request_complete(request, result);
     } else if (request->state == LOOP_SIM_REQUEST_DONE) {
         loop_sim_request_complete(request, request->result);

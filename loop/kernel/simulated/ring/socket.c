@@ -217,7 +217,7 @@ static int prepare_send_message(struct loop_sim_request *request)
 static int32_t issue_send(struct loop_sim_request *request)
 {
     const struct message *message = request->data;
-    if (polls_first(request)) {
+    if (request->file->kind->is_socket && polls_first(request)) {
         return LOOP_SIM_REQUEST_WAITS;
     }
     int flags = (int)request->entry.msg_flags | MSG_NOSIGNAL;
@@ -262,11 +262,11 @@ static int prepare_receive_message(struct loop_sim_request *request)
                                      : prepare_header(request);
 }
 
-/* Points the message to a provided buffer. Returns 0 or -ENOBUFS. */
+/* Points the message to a provided buffer, unless a part of MSG_WAITALL is in one already. Returns 0 or -ENOBUFS. */
 static int select_buffer(struct loop_sim_request *request)
 {
     struct message *message = request->data;
-    if (!(request->entry.flags & IOSQE_BUFFER_SELECT)) {
+    if (!(request->entry.flags & IOSQE_BUFFER_SELECT) || request->done > 0) {
         return 0;
     }
     size_t len = request->entry.len;
@@ -305,7 +305,7 @@ static int32_t issue_receive(struct loop_sim_request *request)
     if (polls_first(request)) {
         return LOOP_SIM_REQUEST_WAITS;
     }
-    int error = select_buffer(request);
+    int error = request->file->kind->is_socket ? select_buffer(request) : -ENOTSOCK;
     if (error) {
         return error;
     }
