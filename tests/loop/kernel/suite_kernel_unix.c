@@ -123,6 +123,57 @@ TEST(receiving_that_is_shut_down_refuses_the_peer)
     close_both(pair);
 }
 
+TEST(an_urgent_byte_is_read_by_itself)
+{
+    int pair[2], is_at_mark = 0;
+    enum { URGENT = WRITABLE | READABLE | POLLPRI };
+
+    open_pair(SOCK_STREAM, pair);
+    CHECK_FAILS(loop_kernel_send(pair[0], "", 0, MSG_OOB), EOPNOTSUPP);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    CHECK_IS(loop_kernel_send(pair[0], "ab!", 3, MSG_OOB), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "cd", 2, 0), 2);
+    CHECK_IS(events_of(pair[1]), URGENT);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB | MSG_PEEK), 1);
+    CHECK_IS(bytes[0], '!');
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), 1);
+    CHECK_IS(events_of(pair[1]), WRITABLE | READABLE);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 2);
+    CHECK_IS(loop_kernel_ioctl(pair[1], SIOCATMARK, &is_at_mark), 0);
+    CHECK_IS(is_at_mark, 1);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 2);
+    CHECK_IS(memcmp(bytes, "cd", 2), 0);
+    CHECK_IS(loop_kernel_ioctl(pair[1], SIOCATMARK, &is_at_mark), 0);
+    CHECK_IS(is_at_mark, 0);
+    CHECK_IS(loop_kernel_send(pair[0], "!", 1, MSG_OOB), 1);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, 0), EAGAIN);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    CHECK_IS(loop_kernel_send(pair[0], "a!", 2, MSG_OOB), 2);
+    CHECK_IS(loop_kernel_send(pair[0], "b!", 2, MSG_OOB), 2);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 3);
+    CHECK_IS(memcmp(bytes, "a!b", 3), 0);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), 1);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+    CHECK_IS(error_of(pair[0]), 0);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
+}
+
+TEST(an_urgent_byte_may_be_in_line)
+{
+    int pair[2], yes = 1;
+
+    open_pair(SOCK_STREAM, pair);
+    CHECK_IS(loop_kernel_setsockopt(pair[1], SOL_SOCKET, SO_OOBINLINE, &yes, sizeof yes), 0);
+    CHECK_IS(loop_kernel_send(pair[0], "ab!", 3, MSG_OOB), 3);
+    CHECK_IS(loop_kernel_send(pair[0], "cd", 2, 0), 2);
+    CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, MSG_OOB), EINVAL);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 2);
+    CHECK_IS(loop_kernel_recv(pair[1], bytes, 9, 0), 3);
+    CHECK_IS(memcmp(bytes, "!cd", 3), 0);
+    close_both(pair);
+}
+
 /* Sends until there is no room. Returns the number of sends. */
 static int fill(int number, size_t len)
 {

@@ -21,6 +21,7 @@ static void drop_messages(struct loop_sim_host *host)
         struct loop_sim_socket *socket = LOOP_CONTAINER(at, struct loop_sim_socket, link);
         struct loop_list *first = socket->family == AF_UNIX ? loop_list_first(&socket->messages) : NULL;
         if (first) {
+            socket->local_socket.urgent = NULL;
             loop_sim_socket_drop_message(LOOP_CONTAINER(first, struct loop_sim_message, link));
             at = host->sockets.next;
         } else {

@@ -30,6 +30,8 @@ struct loop_sim_protocol {
     int (*name)(struct loop_sim_socket *socket, bool is_peer, struct sockaddr_storage *address, socklen_t *length);
     /* Bytes to read, or not yet acknowledged: FIONREAD and TIOCOUTQ. */
     size_t (*waiting)(struct loop_sim_socket *socket, bool is_output);
+    /* Whether what is read next is behind the urgent byte of a stream, or at it: SIOCATMARK. NULL: ENOTTY. */
+    bool (*is_at_mark)(const struct loop_sim_socket *socket);
     /* A packet arrives at a host; NULL for Unix sockets. The packet stays the caller's. */
     void (*input)(struct loop_sim_host *host, const struct loop_sim_packet *packet);
     /* A packet does not arrive; NULL: nobody minds. */

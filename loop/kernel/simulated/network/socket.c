@@ -106,6 +106,7 @@ void loop_sim_socket_discard(struct loop_sim_socket *socket)
     for (struct loop_list *at; (at = loop_list_first(&socket->errors));) {
         loop_sim_message_destroy(LOOP_CONTAINER(at, struct loop_sim_message, link));
     }
+    socket->local_socket.urgent = NULL;
     for (struct loop_list *at; (at = loop_list_first(&socket->messages));) {
         loop_sim_socket_drop_message(LOOP_CONTAINER(at, struct loop_sim_message, link));
     }
@@ -376,11 +377,6 @@ static int status_of(struct loop_sim_file *file, struct stat *status)
     return 0;
 }
 
-static int is_at_mark(const struct loop_sim_socket *socket)
-{
-    return socket->stream.urgent_state != LOOP_SIM_URGENT_NONE && socket->stream.urgent == socket->stream.taken;
-}
-
 static int control(struct loop_sim_file *file, unsigned long what, void *argument)
 {
     struct loop_sim_socket *socket = loop_sim_socket_of(file);
@@ -390,7 +386,11 @@ static int control(struct loop_sim_file *file, unsigned long what, void *argumen
     switch (what) {
     case FIONREAD: answer = listens ? -EINVAL : (int)socket->protocol->waiting(socket, false); break;
     case TIOCOUTQ: answer = listens && !is_unix ? -EINVAL : (int)socket->protocol->waiting(socket, true); break;
-    case SIOCATMARK: answer = socket->type == SOCK_STREAM ? is_at_mark(socket) : is_unix ? -EOPNOTSUPP : -ENOTTY; break;
+    case SIOCATMARK:
+        answer = !socket->protocol->is_at_mark ? -ENOTTY
+                 : socket->type != SOCK_STREAM ? -EOPNOTSUPP
+                                               : socket->protocol->is_at_mark(socket);
+        break;
     default: return -ENOTTY;
     }
     if (answer < 0) {

@@ -131,7 +131,7 @@ struct loop_sim_stream {
     enum loop_sim_urgent urgent_state;
     uint64_t urgent, urgent_sent; /* numbers of the urgent bytes; 0: none */
     unsigned char urgent_byte;
-    int64_t arrives_ns; /* when the last segment arrives at the peer: the next one is not earlier */
+    int64_t arrives_ns;         /* when the last segment arrives at the peer: the next one is not earlier */
     struct loop_sim_event kept; /* sends bytes that were kept back for more */
     struct loop_sim_event retry;
     unsigned retries;
@@ -164,6 +164,7 @@ struct loop_sim_unix {
     struct sockaddr_storage name;     /* it has room for a NUL behind the longest path */
     socklen_t name_length;            /* 0: none */
     uint64_t inode;                   /* of its path; 0: none */
+    struct loop_sim_message *urgent;  /* the urgent byte of a stream, in `messages`. NULL: none, or it was read */
     struct loop_sim_credentials peer_credentials;
     bool has_peer_credentials;
 };

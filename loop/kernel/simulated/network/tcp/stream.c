@@ -449,6 +449,11 @@ static size_t tcp_waiting(struct loop_sim_socket *socket, bool is_output)
                        : before_urgent(&socket->stream);
 }
 
+static bool tcp_is_at_mark(const struct loop_sim_socket *socket)
+{
+    return socket->stream.urgent_state != LOOP_SIM_URGENT_NONE && socket->stream.urgent == socket->stream.taken;
+}
+
 /* What is not sent yet goes on after the last use is gone. */
 static void release_connection(struct loop_sim_socket *socket)
 {
@@ -501,6 +506,7 @@ const struct loop_sim_protocol loop_sim_tcp = {.number = IPPROTO_TCP,
                                                .poll = tcp_poll,
                                                .name = tcp_name,
                                                .waiting = tcp_waiting,
+                                               .is_at_mark = tcp_is_at_mark,
                                                .input = loop_sim_stream_input,
                                                .lost = loop_sim_stream_lost,
                                                .release = tcp_release};

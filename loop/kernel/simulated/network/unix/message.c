@@ -47,6 +47,7 @@ uint32_t loop_sim_unix_poll(struct loop_sim_socket *socket)
     if (socket->type == SOCK_DGRAM && self->peer && self->peer->local_socket.peer != socket && is_full(self->peer)) {
         is_writable = false;
     }
+    events |= self->urgent ? EPOLLPRI : 0;
     return events | (is_writable ? EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND : 0);
 }
 
@@ -82,6 +83,14 @@ static void deliver(struct loop_sim_socket *peer, struct loop_sim_message *messa
     loop_sim_socket_changed(peer, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND);
 }
 
+static void deliver_urgent(struct loop_sim_socket *peer, struct loop_sim_message *message)
+{
+    peer->local_socket.urgent = message; /* one before it becomes a byte as any other */
+    deliver(peer, message);
+    loop_sim_socket_changed(peer, EPOLLPRI);
+}
+
+/* Sends `len` bytes of a message. */
 static ssize_t send_parts(struct loop_sim_socket *socket, const struct msghdr *message, size_t len,
                           struct loop_sim_ancillary *ancillary, int flags)
 {
@@ -103,6 +112,25 @@ static ssize_t send_parts(struct loop_sim_socket *socket, const struct msghdr *m
     return (ssize_t)sent;
 }
 
+/* Sends bytes of which the last is urgent: it is a message of its own. */
+static ssize_t send_urgent(struct loop_sim_socket *socket, const struct msghdr *message, size_t len,
+                           struct loop_sim_ancillary *ancillary, int flags)
+{
+    ssize_t sent = send_parts(socket, message, len - 1, ancillary, flags);
+    if (sent < (ssize_t)len - 1) {
+        return sent;
+    }
+    struct loop_sim_socket *peer = socket->local_socket.peer;
+    if (!peer || peer->halves & LOOP_SIM_SHUT_RECEIVE) {
+        return sent > 0 ? sent : loop_sim_socket_broken_pipe(socket, flags);
+    }
+    if (!has_send_room(socket)) {
+        return sent > 0 ? sent : -EAGAIN;
+    }
+    deliver_urgent(peer, create(socket, message, len - 1, 1, ancillary));
+    return (ssize_t)len;
+}
+
 static ssize_t send_stream(struct loop_sim_socket *socket, const struct msghdr *message,
                            struct loop_sim_ancillary *ancillary, int flags)
 {
@@ -115,6 +143,9 @@ static ssize_t send_stream(struct loop_sim_socket *socket, const struct msghdr *
     }
     if (socket->halves & LOOP_SIM_SHUT_SEND) {
         return loop_sim_socket_broken_pipe(socket, flags);
+    }
+    if (flags & MSG_OOB) {
+        return len > 0 ? send_urgent(socket, message, len, ancillary, flags) : -EOPNOTSUPP;
     }
     len = loop_sim_file_choose_length(&socket->file, LOOP_SIM_SHORT_WRITE, len);
     return send_parts(socket, message, len, ancillary, flags);
@@ -191,7 +222,7 @@ static ssize_t send_datagram(struct loop_sim_socket *socket, const struct msghdr
 ssize_t loop_sim_unix_send(struct loop_sim_socket *socket, const struct msghdr *message, int flags)
 {
     struct loop_sim_ancillary ancillary;
-    if (flags & MSG_OOB) {
+    if (flags & MSG_OOB && socket->type != SOCK_STREAM) {
         return -EOPNOTSUPP;
     }
     int error = loop_sim_control_read(socket, message, &ancillary);
@@ -253,7 +284,50 @@ static size_t take(struct loop_sim_message *from, struct msghdr *to, size_t at, 
     return n;
 }
 
-/* Receives bytes of as many messages as there is room for: up to those with descriptors, or from another sender. */
+/* An urgent byte that was read stays in the queue as a mark, which ends a read. */
+static bool is_read(const struct loop_sim_message *message)
+{
+    return message->size > 0 && message->taken == message->size;
+}
+
+bool loop_sim_unix_is_at_mark(const struct loop_sim_socket *socket)
+{
+    const struct loop_sim_message *urgent = socket->local_socket.urgent;
+    struct loop_list *first = loop_list_first((struct loop_list *)(uintptr_t)&socket->messages);
+    if (!first) {
+        return false;
+    }
+    const struct loop_sim_message *message = LOOP_CONTAINER(first, struct loop_sim_message, link);
+    return message == urgent || (is_read(message) && (!urgent || first->next == &urgent->link));
+}
+
+enum step { READS, PASSES, ENDS };
+
+/* Decides whether a read takes a message or passes it, or ends in front of it: the urgent byte is read by itself. A
+ * read that does not only peek drops what it passes. */
+static enum step step_to(struct loop_sim_socket *socket, struct loop_sim_message *message, bool is_first, bool peeks)
+{
+    struct loop_sim_unix *self = &socket->local_socket;
+    bool is_inline = socket->options[LOOP_SIM_OPTION_OOBINLINE];
+    bool is_mark = is_read(message), is_urgent = message == self->urgent;
+    if (!is_mark && !is_urgent) {
+        return READS;
+    }
+    if (!is_first && (is_urgent || !self->urgent)) {
+        return ENDS;
+    }
+    self->urgent = is_urgent && !peeks ? NULL : self->urgent;
+    if (is_urgent && is_inline) {
+        return READS;
+    }
+    if (!peeks) {
+        loop_sim_socket_drop_message(message);
+    }
+    return PASSES;
+}
+
+/* Receives bytes of as many messages as there is room for: up to those with descriptors, or from another sender.
+ * Returns -EAGAIN when there is none. */
 static ssize_t receive_stream(struct loop_sim_socket *socket, struct msghdr *to, int flags)
 {
     size_t len = loop_sim_vectors_length(to->msg_iov, to->msg_iovlen);
@@ -266,7 +340,12 @@ static ssize_t receive_stream(struct loop_sim_socket *socket, struct msghdr *to,
     for (struct loop_list *at = socket->messages.next; at != &socket->messages; at = next) {
         struct loop_sim_message *message = LOOP_CONTAINER(at, struct loop_sim_message, link);
         next = at->next;
-        if (!is_first && socket->options[LOOP_SIM_OPTION_PASSCRED] && !is_same_sender(message, &sender)) {
+        enum step step = step_to(socket, message, is_first, peeks);
+        if (step == PASSES) {
+            continue;
+        }
+        bool is_another = !is_first && socket->options[LOOP_SIM_OPTION_PASSCRED] && !is_same_sender(message, &sender);
+        if (step == ENDS || is_another) {
             break;
         }
         bool has_rights = message->n_rights > 0;
@@ -286,8 +365,27 @@ static ssize_t receive_stream(struct loop_sim_socket *socket, struct msghdr *to,
             break;
         }
     }
+    if (is_first) {
+        return -EAGAIN;
+    }
     to->msg_controllen = control.used;
     return (ssize_t)n;
+}
+
+/* Receives the urgent byte. */
+static ssize_t receive_urgent(struct loop_sim_socket *socket, struct msghdr *to, int flags)
+{
+    struct loop_sim_message *urgent = socket->local_socket.urgent;
+    if (!urgent || socket->options[LOOP_SIM_OPTION_OOBINLINE]) {
+        return -EINVAL;
+    }
+    (void)take(urgent, to, 0, loop_sim_vectors_length(to->msg_iov, to->msg_iovlen), flags & MSG_PEEK);
+    urgent->taken = flags & MSG_PEEK ? 0 : urgent->size;
+    socket->local_socket.urgent = flags & MSG_PEEK ? urgent : NULL;
+    to->msg_flags |= MSG_OOB;
+    to->msg_namelen = 0;
+    to->msg_controllen = 0;
+    return 1;
 }
 
 /* The queue has room again: for senders that are connected to the socket, and for others. */
@@ -347,7 +445,7 @@ ssize_t loop_sim_unix_receive(struct loop_sim_socket *socket, struct msghdr *mes
     bool is_stream = socket->type == SOCK_STREAM;
     bool has_message = !loop_list_is_empty(&socket->messages);
     if (flags & MSG_OOB) {
-        return is_stream ? -EINVAL : -EOPNOTSUPP;
+        return is_stream ? receive_urgent(socket, message, flags) : -EOPNOTSUPP;
     }
     if (socket->type != SOCK_DGRAM && !socket->local_socket.is_connected) {
         return is_stream ? -EINVAL : -ENOTCONN;
@@ -356,7 +454,10 @@ ssize_t loop_sim_unix_receive(struct loop_sim_socket *socket, struct msghdr *mes
         return loop_sim_socket_take_error(socket);
     }
     if (has_message) {
-        return is_stream ? receive_stream(socket, message, flags) : receive_message(socket, message, flags);
+        ssize_t n = is_stream ? receive_stream(socket, message, flags) : receive_message(socket, message, flags);
+        if (n != -EAGAIN) {
+            return n;
+        }
     }
     bool is_ended = socket->halves & LOOP_SIM_SHUT_RECEIVE &&
                     (socket->type != SOCK_DGRAM || !(socket->file.flags & O_NONBLOCK || flags & MSG_DONTWAIT));

@@ -210,7 +210,8 @@ static void unix_release(struct loop_sim_socket *socket)
         end_peer(LOOP_CONTAINER(child, struct loop_sim_socket, local_socket), true);
         unix_release(LOOP_CONTAINER(child, struct loop_sim_socket, local_socket));
     }
-    end_peer(socket, !loop_list_is_empty(&socket->messages));
+    bool is_stream = socket->type == SOCK_STREAM;
+    end_peer(socket, is_stream ? unix_waiting(socket, false) > 0 : !loop_list_is_empty(&socket->messages));
     while ((at = loop_list_first(&self->peers))) {
         struct loop_sim_unix *other = LOOP_CONTAINER(at, struct loop_sim_unix, peer_link);
         leave_peer(LOOP_CONTAINER(other, struct loop_sim_socket, local_socket));
@@ -235,4 +236,5 @@ const struct loop_sim_protocol loop_sim_unix = {.bind = loop_sim_unix_bind,
                                                 .poll = loop_sim_unix_poll,
                                                 .name = loop_sim_unix_name,
                                                 .waiting = unix_waiting,
+                                                .is_at_mark = loop_sim_unix_is_at_mark,
                                                 .release = unix_release};
