@@ -43,7 +43,7 @@ static bool can_walk(const struct open_how *how)
 typedef int opener(int number, const char *path, const struct open_how *how);
 
 /* Opens a regular file, whose path has been resolved, by its link in /proc. Returns a descriptor or -errno. */
-static int open_found(int found, const struct open_how *how)
+static int open_by_link(int found, const struct open_how *how)
 {
     char path[32];
     struct stat status;
@@ -57,33 +57,37 @@ static int open_found(int found, const struct open_how *how)
     return (int)loop_fs_outcome(loop_kernel_openat(AT_FDCWD, path, flags, 0));
 }
 
-/* Returns whether an open has ended with -EAGAIN because another process has a lease on the file, rather than because
- * of a rename. Resolves the path, and opens what it has found: no rename disturbs that. */
-static bool is_leased(opener *resolve, int number, const char *path, const struct open_how *how)
+/* Finds out why an open has ended with -EAGAIN: resolves the path, and opens what it has found, which no rename
+ * disturbs. Returns -EAGAIN when another process has a lease on the file; a descriptor when there is none any more; or
+ * another -errno, where the open has to be tried again. The descriptor is the result where nothing would be created or
+ * cut: to close it would release the record locks that this process has on the file. */
+static int open_disturbed(opener *resolve, int number, const char *path, const struct open_how *how)
 {
     struct open_how find = {.flags = O_PATH | O_CLOEXEC | (how->flags & O_NOFOLLOW), .resolve = how->resolve};
-    int found = how->flags & O_NONBLOCK ? resolve(number, path, &find) : -EAGAIN;
+    int found = how->flags & O_NONBLOCK ? resolve(number, path, &find) : -EBUSY;
 
     if (found < 0) {
-        return false;
+        return -EBUSY;
     }
-    int result = open_found(found, how);
+    int result = open_by_link(found, how);
     loop_kernel_close(found);
-    if (result >= 0) {
+    if (result >= 0 && how->flags & (O_CREAT | O_TRUNC)) {
         loop_kernel_close(result);
+        return -EBUSY;
     }
-    return result == -EAGAIN;
+    return result;
 }
 
-/* Opens again for as long as renames disturb it, at most so many times. */
+/* Opens again for as long as renames disturb it, at most so many times. A lease may come between them. */
 static int open_undisturbed(opener *resolve, int number, const char *path, const struct open_how *how, int tries)
 {
     int result = resolve(number, path, how);
 
-    if (result == -EAGAIN && is_leased(resolve, number, path, how)) {
-        return result;
-    }
     for (int i = 0; result == -EAGAIN && i < tries; i++) {
+        int found = open_disturbed(resolve, number, path, how);
+        if (found >= 0 || found == -EAGAIN) {
+            return found;
+        }
         loop_kernel_sched_yield();
         result = resolve(number, path, how);
     }

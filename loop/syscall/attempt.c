@@ -12,7 +12,6 @@
 #include <loop/kernel/file.h>
 #include <loop/kernel/path.h>
 #include <loop/kernel/socket.h>
-#include <loop/kernel/thread.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/io.h>
 #include <loop/syscall/request.h>
@@ -408,38 +407,39 @@ static int64_t open_once(const struct loop_open_request *request, uint64_t more_
     return result;
 }
 
-/* Whether an open ended with -EAGAIN because another process has a lease on the file, and not because of a rename.
- * Resolves the path, and opens the regular file it has found by its link in /proc: no rename disturbs that. */
-static bool is_leased(const struct loop_open_request *request)
+/* Opens the regular file that a path leads to by its link in /proc, which no rename disturbs: -EAGAIN means a lease.
+ * Returns a descriptor; or -EBUSY to try again. To close a descriptor releases this process's locks on the file. */
+static int64_t open_disturbed(const struct loop_open_request *request)
 {
     int flags = (int)request->how.flags & ~(O_CREAT | O_EXCL | O_TRUNC);
-    struct open_how find = {.flags = (uint64_t)(O_PATH | O_CLOEXEC | (flags & O_NOFOLLOW)),
-                            .resolve = request->how.resolve};
-    int found = loop_kernel_openat2(request->dir_number, request->path, &find);
-    if (found < 0) {
-        return false;
-    }
+    struct open_how find = {O_PATH | O_CLOEXEC | (request->how.flags & O_NOFOLLOW), 0, request->how.resolve};
     char link[32];
     struct stat status;
-    snprintf(link, sizeof link, "/proc/self/fd/%d", found);
-    bool is_regular = loop_kernel_fstat(found, &status) == 0 && S_ISREG(status.st_mode);
-    int64_t result =
-        is_regular ? outcome(loop_kernel_openat(AT_FDCWD, link, (flags | O_NONBLOCK) & ~O_NOFOLLOW, 0)) : -EINVAL;
-    if (result >= 0) {
-        loop_kernel_close((int)result);
+    int64_t result = -EBUSY;
+    int found = loop_kernel_openat2(request->dir_number, request->path, &find);
+    if (found < 0) {
+        return -EBUSY;
+    }
+    if (loop_kernel_fstat(found, &status) == 0 && S_ISREG(status.st_mode)) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", found);
+        result = outcome(loop_kernel_openat(AT_FDCWD, link, (flags | O_NONBLOCK) & ~O_NOFOLLOW, 0));
     }
     loop_kernel_close(found);
-    return result == -EAGAIN;
+    if (result >= 0 && request->how.flags & (O_CREAT | O_TRUNC)) {
+        loop_kernel_close((int)result); /* nothing has been created or cut */
+        return -EBUSY;
+    }
+    return result >= 0 || result == -EAGAIN ? result : -EBUSY;
 }
 
 static int64_t open_undisturbed(const struct loop_open_request *request, uint64_t more_flags)
 {
     bool is_for_cache = (request->how.resolve & RESOLVE_CACHED) != 0;
     bool can_be_disturbed = !is_for_cache && (request->how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) != 0;
-    int64_t result = open_once(request, more_flags);
-    for (int i = 0; result == -EAGAIN && can_be_disturbed && i < OPEN_TRIES && !is_leased(request); i++) {
-        loop_kernel_sched_yield();
-        result = open_once(request, more_flags);
+    int64_t result = open_once(request, more_flags), found = can_be_disturbed ? -EBUSY : -EAGAIN;
+    for (int i = 0; result == -EAGAIN && found == -EBUSY && i < OPEN_TRIES; i++) {
+        found = open_disturbed(request);
+        result = found == -EBUSY ? open_once(request, more_flags) : found;
     }
     if (result == -EAGAIN && more_flags && !is_for_cache) {
         result = open_once(request, 0); /* the file has a lease: this blocks until it is released */

@@ -334,4 +334,90 @@ LOOP_TEST(fs_an_open_finds_out_that_a_file_has_a_lease)
     END;
 }
 
+/* ---- opens that renames disturb ---- */
+
+static unsigned first; /* call of openat2(2) behind mark_first */
+
+static void mark_first(void)
+{
+    first = 1;
+    for (size_t i = 0; i < loop_kernel_fail_count(); i++) {
+        first += strcmp(loop_kernel_fail_name(i), "openat2") == 0 ? loop_kernel_fail_uses(i) : 0;
+    }
+}
+
+/* Runs the steps twice. In the second run renames disturb `n` calls behind mark_first. The first of them may be that
+ * which opens out of the cache. */
+static void run_disturbed(steps_fn *steps, unsigned n)
+{
+    char what[128];
+    int len = 0;
+
+    CHECK(loop_kernel_fail_set(NULL));
+    script_run(&(struct loop_options){.queue_depth = 0}, steps);
+    for (unsigned i = 0; i < n; i++) {
+        len += snprintf(what + len, sizeof what - (size_t)len, "%sopenat2:EAGAIN:%u", i > 0 ? "," : "", first + i);
+    }
+    CHECK(loop_kernel_fail_set(what));
+    script_run(&(struct loop_options){.queue_depth = 0}, steps);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
+static void open_leased(struct loop_env *env, int64_t result)
+{
+    static const struct loop_open_options nonblocking = {.flags = O_NONBLOCK};
+    static struct loop_flow *flow;
+    static unsigned before;
+
+    BEGIN;
+    BEGIN_ON_GROUND;
+    CHECK(signal(SIGIO, SIG_IGN) != SIG_ERR);
+    leased = open("inside/file", O_RDWR | O_CLOEXEC);
+    if (fcntl(leased, F_SETLEASE, F_WRLCK) == 0) {
+        mark_first();
+        before = n_opens();
+        AWAIT(loop_fs_open(env->scope, inside, "dir/../file", &nonblocking, &flow, GO));
+        CHECK_IS(result, -EAGAIN);
+        CHECK(n_opens() - before < 40);
+    } else {
+        not_run("leases"); /* not every file system has them */
+    }
+    close(leased);
+    remove_ground(ground);
+    END;
+}
+
+/* Renames disturb the open, and the look why, and then another process has a lease on the file. */
+TEST(fs_an_open_that_was_disturbed_finds_out_that_a_file_has_a_lease)
+{
+    run_disturbed(open_leased, 3);
+}
+
+static void open_locked(struct loop_env *env, int64_t result)
+{
+    static const struct loop_open_options nonblocking = {.flags = O_NONBLOCK};
+    static struct loop_flow *flow;
+    static struct flock lock;
+
+    BEGIN;
+    BEGIN_ON_GROUND;
+    leased = open("inside/file", O_RDWR | O_CLOEXEC);
+    lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    CHECK_IS(fcntl(leased, F_SETLK, &lock), 0);
+    mark_first();
+    AWAIT(loop_fs_open(env->scope, inside, "dir/../file", &nonblocking, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(fcntl(loop_fd_peek(flow->fd), F_OFD_GETLK, &lock), 0);
+    CHECK_IS(lock.l_type, F_WRLCK);
+    close(leased);
+    remove_ground(ground);
+    END;
+}
+
+/* To close a descriptor of a file releases the locks that the process has on it. */
+TEST(fs_an_open_that_was_disturbed_releases_no_record_lock)
+{
+    run_disturbed(open_locked, 2);
+}
+
 #endif

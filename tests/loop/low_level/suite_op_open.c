@@ -322,6 +322,35 @@ LOOP_TEST(an_open_beneath_finds_out_that_a_file_has_a_lease)
     END;
 }
 
+/* A rename disturbs the open, and nobody has a lease. A close of the file would release the lock. */
+static void open_locked(struct loop_env *env, int64_t result)
+{
+    static struct loop_fd *dir;
+    static int locked;
+    static struct flock lock;
+
+    BEGIN;
+    locked = open(in_directory("file"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    dir = adopt(env->scope, open(in_directory(""), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    CHECK_IS(fcntl(locked, F_SETLK, &lock), 0);
+    AWAIT(open_at(env, dir, "file", O_RDONLY, RESOLVE_BENEATH, GO));
+    CHECK(result >= 0);
+    CHECK_IS(fcntl((int)result, F_OFD_GETLK, &lock), 0);
+    CHECK_IS(lock.l_type, F_WRLCK);
+    close_opened(result, O_RDONLY);
+    close(locked);
+    remove_directory(in_directory(""));
+    END;
+}
+
+TEST(a_disturbed_open_releases_no_record_lock)
+{
+    (void)loop_kernel_fail_set("openat2:EAGAIN:1,ring-openat2:EAGAIN:1"); /* a build without a ring knows less */
+    script_run(&(struct loop_options){.queue_depth = 0}, open_locked);
+    CHECK(loop_kernel_fail_set(NULL));
+}
+
 #endif
 
 LOOP_TEST(a_cancelled_open_leaves_no_descriptor)
