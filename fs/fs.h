@@ -284,9 +284,10 @@ struct loop_save_options {
     bool sync LOOP_ZERO;      /* syncs to the disk before the job ends */
     /* All or nothing, also after a crash of the machine: writes a temporary file in the same directory, syncs it,
      * renames it, and syncs the directory. A replaced file passes on its permissions, its access control list, and its
-     * owner and group as far as the process may set them. If the group cannot be set, the group gets no more
-     * permissions than others; set-user-ID and set-group-ID are dropped unless both owner and group are the same. Until
-     * then only the process's user can read the temporary file. A link is replaced, not followed. Excludes `append` */
+     * owner and group as far as the process may set them. If the group cannot be set, or the file is removed meanwhile,
+     * the group gets no more permissions than others; set-user-ID and set-group-ID are dropped unless both owner and
+     * group are the same. Until then only the process's user can read the temporary file. A link is replaced, not
+     * followed. Excludes `append` */
     bool atomic LOOP_ZERO;
 };
 

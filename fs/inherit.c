@@ -127,12 +127,12 @@ static bool pass_on(const struct loop_fs_temporary *temporary, int from, mode_t 
     return is_file;
 }
 
-/* Passes on what the file to be replaced had, if it was one and is gone by now. Stores the permissions that the new one
- * may have. */
+/* Passes on what the file to be replaced had, if it was one and is gone by now. Its access control list is not known:
+ * the permissions of the group may be those of the list. Stores the permissions that the new one may have. */
 static void pass_on_gone(const struct loop_fs_temporary *temporary, mode_t *mode)
 {
     if (temporary->replaces) {
-        *mode = pass_owner(&temporary->replaced, temporary->number) & ~SET_ID;
+        *mode = without_group(pass_owner(&temporary->replaced, temporary->number) & ~SET_ID);
     }
 }
 
