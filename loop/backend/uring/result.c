@@ -16,6 +16,7 @@
 #include <loop/core/operation.h>
 #include <loop/core/unread.h>
 #include <loop/kernel/memory.h>
+#include <loop/kernel/socket.h>
 #include <loop/syscall/attempt.h>
 #include <loop/syscall/request.h>
 
@@ -105,6 +106,17 @@ static bool reads_next(const struct loop_job *job)
     return row->is_receive && row->is_message && !(args->message.flags & (MSG_OOB | MSG_ERRQUEUE));
 }
 
+/* Whether the kernel has dropped the bytes of the result in place of storing them: TCP does, but no Unix socket. */
+static bool has_dropped(const struct loop_job *job, int32_t result)
+{
+    int family = 0;
+    socklen_t len = sizeof family;
+    bool may_drop = result > 0 && loop_op_table[job->op].is_message && job->fd->is_byte_stream &&
+                    (job->u.args.message.flags & (MSG_TRUNC | MSG_PEEK)) == MSG_TRUNC;
+    return may_drop && loop_kernel_getsockopt(job->fd->number, SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 &&
+           family != AF_UNIX;
+}
+
 /* Returns where the job's bytes are, as vectors. */
 static const struct iovec *vectors_of(const struct loop_job *job, struct iovec *single, int *n)
 {
@@ -153,7 +165,7 @@ static bool put_behind(struct loop *loop, const struct loop_job *job, const stru
 int32_t loop_uring_result_behind(struct loop_uring *uring, struct loop_job *job, int32_t result)
 {
     bool has_nothing = result == -ECANCELED || result == -EAGAIN || loop_uring_is_refusal(result);
-    if (has_nothing || loop_uring_without_internals(result) != result || !reads_next(job)) {
+    if (has_nothing || loop_uring_without_internals(result) != result || !reads_next(job) || has_dropped(job, result)) {
         return result;
     }
     struct iovec single;

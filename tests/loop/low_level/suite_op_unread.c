@@ -203,6 +203,35 @@ LOOP_TEST(p17_a_receive_that_waits_for_all_does_not_overtake_another)
     END;
 }
 
+/* With MSG_TRUNC TCP drops the bytes and leaves the memory as it was. */
+LOOP_TEST(p17_what_a_receive_has_dropped_does_not_follow_bytes_given_back)
+{
+    static int fds[2];
+    static size_t at;
+
+    BEGIN;
+    prepare(env);
+    make_tcp_pair(fds);
+    given.fd = adopt(env->scope, fds[0]);
+    memset(given.bytes, 'Z', sizeof given.bytes);
+    arm();
+    START(loop_op_recv(env->scope, given.fd, given.bytes, 4, MSG_TRUNC, ONCE(&given.done)));
+    AWAIT(turns(env->scope, 3, GO));
+    fire();
+    CHECK_IS(send(fds[1], "cdef", 4, 0), 4);
+    WAIT_UNTIL(given.triggered.count && given.done.count);
+    CHECK(given.done.result > 0 && given.done.result <= 4);
+    CHECK_IS(send(fds[1], "gh", 2, 0), 2);
+    at = 0;
+    READ_REST(8 - (size_t)given.done.result);
+    CHECK(memcmp(given.bytes + at - 2, "gh", 2) == 0);
+    CHECK(memchr(given.bytes, 'Z', at) == NULL);
+    close(fds[1]);
+    close(given.peer);
+    close(given.trigger_peer);
+    END;
+}
+
 /* ---- into provided buffers ---- */
 
 static struct {
