@@ -168,8 +168,10 @@ static const char *enter_open_directory(void)
     return path;
 }
 
+/* A file that is there may be one that its owner cannot open. */
 static void put_with_mode(const char *path, const char *text, mode_t mode)
 {
+    (void)unlink(path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
     CHECK(fd >= 0);
