@@ -2,6 +2,7 @@
  *
  * Accepting on a listener; see acceptor.h.
  */
+#include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
 #include <net/acceptor.h>
@@ -9,6 +10,8 @@
 
 #include <assert.h>
 #include <errno.h>
+
+#define MOST_DRAINED 65536 /* connections that keep coming must not hold up a stop */
 
 /* Accepts again, or is over when the listener has been closed meanwhile. */
 static void go_on(struct loop_acceptor *acceptor)
@@ -102,6 +105,20 @@ void loop_acceptor_go_on(struct loop_acceptor *acceptor)
 {
     if (loop_acceptor_start(acceptor) < 0) {
         acceptor->ops->over(acceptor->arg, -ENOMEM);
+    }
+}
+
+void loop_acceptor_drain(struct loop_acceptor *acceptor)
+{
+    int listener = loop_fd_peek(loop_listener_fd(acceptor->listener));
+
+    for (unsigned i = 0; i < MOST_DRAINED && listener >= 0 && acceptor->ops->may_accept(acceptor->arg); i++) {
+        int number = loop_kernel_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (number >= 0) {
+            acceptor->ops->take(acceptor->arg, number);
+        } else if (errno == EAGAIN || loop_net_accept_failed(acceptor->listener, -errno) != 0) {
+            return;
+        }
     }
 }
 

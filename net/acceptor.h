@@ -34,6 +34,10 @@ int loop_acceptor_start(struct loop_acceptor *acceptor);
 /* The same, and without memory `over` is called. */
 void loop_acceptor_go_on(struct loop_acceptor *acceptor);
 
+/* Accepts what waits in the backlog now, for as long as the owner may accept, and hands it to `take` before it returns.
+ * A shortage ends this. */
+void loop_acceptor_drain(struct loop_acceptor *acceptor);
+
 /* Cancels the accept, and closes the listener. */
 void loop_acceptor_stop(struct loop_acceptor *acceptor);
 

@@ -87,7 +87,7 @@ static void on_stop(void *arg, int64_t result)
 
     atomic_store(&branch->is_told, false);
     if (result == 0 && branch->server) {
-        loop_server_halt(branch->server, atomic_load(&branch->deadline_ns));
+        loop_server_leave(branch->server, atomic_load(&branch->deadline_ns));
     }
 }
 

@@ -257,15 +257,15 @@ LOOP_API int loop_serve_adopt(struct loop_scope *scope, int number, unsigned fla
  * runs; -ENOMEM. After an error `connection` still belongs to the caller. */
 LOOP_API int loop_server_adopt(struct loop_server *server, struct loop_detached *connection);
 
-/* Does what loop_server_stop does where another program, such as a successor, listens on the same socket. Leaves the
- * file of a Unix socket, and closes no connection that has been accepted: `on_connection` may still be called for these
- * soon after. A server with domains needs options->one_listener for that. */
+/* Does what loop_server_stop does where another program, such as a successor, listens on the same socket. Leaves it the
+ * backlog and the file of a Unix socket, and closes no connection that has been accepted. A server with domains needs
+ * options->one_listener for that. */
 LOOP_API void loop_server_retire(struct loop_server *server, int64_t deadline_ns);
 
-/* Stops the server: closes the listener, and accepts no connection from now on. Open connections may finish until
- * `deadline_ns` (a point of CLOCK_MONOTONIC; LOOP_NEVER: without a limit), and are cancelled then. A second call can
- * only move the deadline to an earlier time. The server is freed when it has stopped and its last connection has ended,
- * after `on_end` has returned. */
+/* Stops the server: accepts what is in the backlog, up to the limit, unless `deadline_ns` has passed, and closes the
+ * listener. on_connection is called soon after for what was accepted. The connections may finish until `deadline_ns` (a
+ * point of CLOCK_MONOTONIC; LOOP_NEVER: without a limit), and are cancelled then. A second call can only move the
+ * deadline to an earlier time. The server is freed when its last connection has ended, after `on_end` has returned. */
 LOOP_API void loop_server_stop(struct loop_server *server, int64_t deadline_ns);
 
 /* Returns the listener of the server, which is closed after loop_server_stop. */

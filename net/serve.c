@@ -125,7 +125,7 @@ int loop_server_adopt(struct loop_server *server, struct loop_detached *connecti
 void loop_server_stop(struct loop_server *server, int64_t deadline_ns)
 {
     if (is_good(server, __func__)) {
-        loop_server_halt(server, deadline_ns);
+        loop_server_leave(server, deadline_ns);
     }
 }
 

@@ -113,8 +113,9 @@ static void take_waiting(struct loop_server *server);
 static void finish_retiring(struct loop_server *server)
 {
     bool is_carrying = server->hooks->is_carrying && server->hooks->is_carrying(server->hooks_arg);
+    bool has_more = server->waiting >= 0 || server->n_drained > 0;
 
-    if (!server->acceptor.job && !is_carrying) {
+    if (!server->acceptor.job && !is_carrying && !has_more) {
         loop_server_halt(server, server->retired_ns);
     }
 }
@@ -140,25 +141,64 @@ static void begin_to_retire(struct loop_server *server)
 {
     server->is_retiring = true;
     server->retired_ns = LOOP_NEVER;
-    loop_acceptor_stop(&server->acceptor);
-    take_waiting(server);
+    if (server->acceptor.listener) {
+        loop_acceptor_stop(&server->acceptor);
+    }
 }
 
-void loop_server_withdraw(struct loop_server *server, int64_t deadline_ns)
+/* Stops the server when what it has accepted is served, or at the deadline. */
+static void retire(struct loop_server *server, int64_t deadline_ns)
 {
-    (void)loop_net_leave_file(server->acceptor.listener);
+    if (!server->is_retiring) {
+        begin_to_retire(server);
+    }
+    take_waiting(server);
     if (server->is_stopped) {
         loop_server_halt(server, deadline_ns);
         return;
-    }
-    if (!server->is_retiring) {
-        begin_to_retire(server);
     }
     if (deadline_ns < server->retired_ns) {
         server->retired_ns = deadline_ns;
         loop_daemon(server->loop, loop_sleep_until(server->scope, deadline_ns, on_retired_too_long, server));
     }
     finish_retiring(server);
+}
+
+/* The successor accepts what is in the backlog. */
+void loop_server_withdraw(struct loop_server *server, int64_t deadline_ns)
+{
+    (void)loop_net_leave_file(server->acceptor.listener);
+    server->is_replaced = true;
+    if (server->is_stopped) {
+        loop_server_halt(server, deadline_ns);
+    } else {
+        retire(server, deadline_ns);
+    }
+}
+
+/* The kernel resets what is in the backlog of a socket that is closed. */
+static void drain(struct loop_server *server)
+{
+    server->is_draining = true;
+    if (server->acceptor.listener) {
+        loop_acceptor_drain(&server->acceptor);
+    }
+    server->is_draining = false;
+    if (server->hooks->drain) {
+        server->hooks->drain(server->hooks_arg);
+    }
+}
+
+void loop_server_leave(struct loop_server *server, int64_t deadline_ns)
+{
+    if (!loop_server_takes(server) || deadline_ns <= loop_now(server->loop)) {
+        loop_server_halt(server, deadline_ns);
+        return;
+    }
+    if (!server->is_retiring) {
+        drain(server);
+    }
+    retire(server, deadline_ns);
 }
 
 void loop_server_fail(struct loop_server *server, int64_t error)
@@ -181,7 +221,7 @@ static void on_cancelled(void *arg, int64_t result)
 
 bool loop_server_is_full(const struct loop_server *server)
 {
-    return server->max_connections > 0 && server->stats.connections_now >= server->max_connections;
+    return server->max_connections > 0 && server->stats.connections_now + server->n_drained >= server->max_connections;
 }
 
 void loop_server_count(struct loop_server *server)
@@ -307,7 +347,30 @@ static void serve(struct loop_server *server, int number)
 
 static bool has_to_wait(const struct loop_server *server)
 {
-    return loop_server_is_full(server) && !server->is_stopped && !server->is_retiring;
+    return loop_server_is_full(server) && !server->is_stopped && !server->is_replaced;
+}
+
+static void on_drained(void *arg, int64_t number)
+{
+    struct loop_server *server = arg;
+
+    assert(number >= 0 && server->n_drained > 0);
+    server->n_drained--;
+    serve(server, (int)number);
+    loop_server_arrived(server);
+}
+
+/* Serves a connection when the program's call of loop_server_stop has returned. */
+static void serve_soon(struct loop_server *server, int number)
+{
+    loop_job job = loop_promise(server->scope, NULL, NULL, on_drained, server);
+
+    if (job) {
+        server->n_drained++;
+        (void)loop_resolve(server->loop, job, number);
+    } else {
+        loop_kernel_close(number);
+    }
 }
 
 /* While one was being accepted, loop_server_adopt may have taken the last place. With a limit one accept runs. A server
@@ -319,6 +382,8 @@ static void take(void *arg, int number)
     assert(number >= 0 && server->waiting < 0);
     if (has_to_wait(server)) {
         server->waiting = number;
+    } else if (server->is_draining && !server->hooks->take) {
+        serve_soon(server, number);
     } else {
         serve(server, number);
     }
@@ -331,6 +396,7 @@ static void take_waiting(struct loop_server *server)
     if (number >= 0 && !has_to_wait(server)) {
         server->waiting = -1;
         serve(server, number);
+        loop_server_arrived(server);
     }
 }
 
@@ -369,7 +435,7 @@ static void on_signal(void *arg, int64_t signal_number)
         deadline_ns = loop_net_from_now(server->loop, server->grace_ns);
     }
     server->is_signalled = true;
-    loop_server_halt(server, deadline_ns);
+    loop_server_leave(server, deadline_ns);
     (void)hear(server, (int)signal_number);
 }
 
@@ -449,7 +515,7 @@ static void on_started(void *arg, int64_t result)
 {
     const struct loop_server *server = arg;
 
-    if (result == 0 && !server->is_stopped) {
+    if (result == 0 && !server->is_stopped && !server->is_retiring) {
         server->on_start(server->on_start_arg, 0);
     }
 }

@@ -14,6 +14,8 @@ struct loop_server_hooks {
     void (*take)(void *arg, int number);
     /* Takes over a connection that was accepted and cannot be served any more, in place of closing it. */
     void (*refuse)(void *arg, int number);
+    /* The server closes its listener: others of the same server are to be drained and closed. */
+    void (*drain)(void *arg);
     /* Returns whether connections that were accepted are on their way to where they are served, of a server that
      * retires. When they have arrived, loop_server_arrived is to be called. */
     bool (*is_carrying)(void *arg);
@@ -44,10 +46,13 @@ struct loop_server {
     int64_t deadline_ns; /* of the connections, once stopped */
     int64_t error;       /* that ended the server, or 0 */
     unsigned max_connections;
-    int waiting;     /* the number of a connection that was accepted and waits for a place below the limit; or -1 */
-    bool is_serving; /* loop_server_start has succeeded: on_end is to be called */
-    bool accepts;    /* its own acceptor runs */
+    int waiting;        /* the number of a connection that was accepted and waits for a place below the limit; or -1 */
+    bool is_serving;    /* loop_server_start has succeeded: on_end is to be called */
+    bool accepts;       /* its own acceptor runs */
+    unsigned n_drained; /* accepted by a stop, and about to be served: each has a place below the limit */
+    bool is_draining;   /* they are being accepted */
     bool is_stopped, is_signalled;
+    bool is_replaced; /* another program listens: what was accepted has to be served soon, beyond the limit as well */
     bool is_retiring; /* its listener is closed; once what was accepted is served, it stops with this deadline: */
     int64_t retired_ns;
     struct loop_server_stats stats;
@@ -92,6 +97,9 @@ bool loop_server_begin(struct loop_server *server, struct loop_arrival arrival);
 void loop_server_fail(struct loop_server *server, int64_t error);
 
 /* Does what loop_server_stop does. */
+void loop_server_leave(struct loop_server *server, int64_t deadline_ns);
+
+/* Stops it at once: connections that have not begun are closed. */
 void loop_server_halt(struct loop_server *server, int64_t deadline_ns);
 
 /* Does what loop_server_retire does. */

@@ -153,6 +153,12 @@ static bool is_carrying(void *arg)
     struct loop_spread *spread = arg;
 
     atomic_store(&spread->is_retiring, true);
+    for (unsigned i = 0; i < spread->n; i++) {
+        const struct loop_acceptor *acceptor = &spread->branches[i].acceptor;
+        if (acceptor->job && !loop_fd_is_open(loop_listener_fd(acceptor->listener))) {
+            return true;
+        }
+    }
     return atomic_load(&spread->n_on_way) > 0;
 }
 
@@ -180,7 +186,9 @@ static bool may_accept(void *arg)
     const struct loop_branch *branch = arg;
     const struct loop_spread *spread = branch->spread;
 
-    return branch->has_ended && !spread->server->is_stopped && spread->n_running > 0;
+    bool is_over = spread->server->is_stopped || spread->server->is_retiring;
+
+    return branch->has_ended && !is_over && spread->n_running > 0;
 }
 
 static void take_for(void *arg, int number)
@@ -190,7 +198,13 @@ static void take_for(void *arg, int number)
 
 static void on_accepting_over(void *arg, int64_t error)
 {
-    loop_server_fail(((struct loop_branch *)arg)->spread->server, error);
+    struct loop_server *server = ((struct loop_branch *)arg)->spread->server;
+
+    if (server->is_retiring) {
+        loop_server_arrived(server);
+    } else {
+        loop_server_fail(server, error);
+    }
 }
 
 static const struct loop_acceptor_ops acceptor_ops = {
@@ -339,13 +353,27 @@ static void on_stop(void *arg, int64_t deadline_ns)
     }
 }
 
+/* The domains drain their own listeners when they stop: here, those of domains that have ended. */
+static void on_drain(void *arg)
+{
+    struct loop_spread *spread = arg;
+
+    for (unsigned i = 0; i < spread->n; i++) {
+        struct loop_branch *branch = &spread->branches[i];
+        if (branch->acceptor.listener && branch->has_ended) {
+            loop_acceptor_drain(&branch->acceptor);
+            loop_acceptor_stop(&branch->acceptor);
+        }
+    }
+}
+
 static void on_server_over(void *arg)
 {
     loop_kernel_free(arg);
 }
 
 static const struct loop_server_hooks hooks = {
-    .take = take, .is_carrying = is_carrying, .stop = on_stop, .over = on_server_over};
+    .take = take, .drain = on_drain, .is_carrying = is_carrying, .stop = on_stop, .over = on_server_over};
 
 static struct loop_spread *create(struct loop_server *server, const struct loop_serve_options *options)
 {

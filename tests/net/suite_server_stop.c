@@ -218,3 +218,105 @@ LOOP_TEST(a_server_stopped_while_connections_arrive_ends_once)
     ONCE_IS(serving.ended, 0);
     END;
 }
+
+/* ---- the backlog ---- */
+
+enum { WAITING = 40 };
+
+static struct once started;
+static struct loop_server_stats at_end;
+
+static const struct stop_kind {
+    const char *name;
+    unsigned domains, limit, served;
+    bool is_unix, has_one_listener, is_by_signal;
+} stop_kinds[] = {
+    {.name = "one loop", .served = WAITING},
+    {.name = "one loop, a signal", .served = WAITING, .is_by_signal = true},
+    {.name = "one loop, a Unix socket", .served = WAITING, .is_unix = true},
+    {.name = "one loop, a limit", .served = WAITING, .limit = WAITING},
+    {.name = "one loop, a lower limit", .served = 10, .limit = 10},
+    {.name = "a listener for each domain", .served = WAITING, .domains = 3},
+    {.name = "one listener for all domains", .served = WAITING, .domains = 3, .has_one_listener = true},
+    {.name = "domains and a limit", .served = WAITING, .domains = 3, .limit = WAITING},
+    {.name = "domains and a lower limit", .served = 10, .domains = 3, .limit = 10},
+};
+
+static void on_stopped(void *ended, int64_t result)
+{
+    at_end = served();
+    once_resumed(ended, result);
+}
+
+/* Starts a server of the kind of this row. Returns the directory of its socket, or NULL. */
+static const char *serve_to_stop(struct loop_scope *scope)
+{
+    const struct stop_kind *kind = &stop_kinds[script.row];
+    const char *directory = kind->is_unix ? make_directory() : NULL;
+    struct loop_serve_options options = {.domains = kind->domains,
+                                         .max_connections = kind->limit,
+                                         .one_listener = kind->has_one_listener,
+                                         .stop_on_signals = kind->is_by_signal,
+                                         .on_start = once_resumed,
+                                         .on_start_arg = &started,
+                                         .on_end = on_stopped,
+                                         .on_end_arg = &serving.ended};
+
+    serving.address = parsed(directory ? unix_path(directory) : "tcp:127.0.0.1:0");
+    CHECK_IS(loop_serve(scope, &serving.address, &options, &serving.server, echo_by_copy, NULL), 0);
+    CHECK_IS(loop_listener_address(loop_server_listener(serving.server), &serving.address), 0);
+    return directory;
+}
+
+/* Connects and sends a byte, to which the answer is the same one. */
+static int ask(void)
+{
+    int fd = socket(serving.address.u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CHECK_IS(connect(fd, &serving.address.u.any, serving.address.length), 0);
+    CHECK_IS(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+    shutdown(fd, SHUT_WR);
+    return fd;
+}
+
+/* Counts those that have got their answer, and closes all. */
+static unsigned count_answered(const int *fds, unsigned n)
+{
+    unsigned answered = 0;
+    char byte;
+
+    for (unsigned i = 0; i < n; i++) {
+        answered += recv(fds[i], &byte, 1, MSG_DONTWAIT) == 1 && byte == 'x';
+        close(fds[i]);
+    }
+    return answered;
+}
+
+LOOP_TEST_ROWS(p05_a_stop_serves_what_has_waited_in_the_backlog, COUNT_OF(stop_kinds))
+{
+    static const char *directory;
+    static int clients[WAITING], i;
+    static unsigned answered;
+
+    BEGIN;
+    directory = serve_to_stop(env->scope);
+    WAIT_UNTIL(stop_kinds[script.row].domains == 0 || started.count);
+    AWAIT(turns(env->scope, 2, GO));
+    for (i = 0; i < WAITING; i++) {
+        clients[i] = ask();
+    }
+    if (stop_kinds[script.row].is_by_signal) {
+        kill(getpid(), SIGTERM);
+    } else {
+        loop_server_stop(serving.server, LOOP_NEVER);
+    }
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    answered = count_answered(clients, WAITING);
+    CHECK(answered >= stop_kinds[script.row].served && answered == at_end.accepted);
+    CHECK(stop_kinds[script.row].limit == 0 || at_end.connections_most <= stop_kinds[script.row].limit);
+    if (directory) {
+        remove_directory(directory);
+    }
+    END;
+}
