@@ -59,8 +59,9 @@ static int set(struct loop_datagram_socket *socket, int option, const void *valu
 /* ---- memberships of any source ---- */
 
 /* The kernel has no error for a source of such a group: a join would narrow the membership to that source, and a leave,
- * although it fails, to no source at all. Whether a membership is one of any source the kernel says for an interface.
- * The socket stores them for calls that leave the interface to the kernel. In the scope's memory. */
+ * although it fails, to no source at all. Whether a membership is one of any source the kernel says for an interface,
+ * and with IPv4 for that of the route. A call without an interface is with IPv6 about any membership of the group: for
+ * these the socket stores them. In the scope's memory. */
 struct loop_datagram_membership {
     struct loop_datagram_membership *next;
     struct loop_address group;
@@ -93,6 +94,22 @@ static struct loop_datagram_membership **find(struct loop_datagram_socket *socke
     return similar ? similar : at;
 }
 
+/* Returns whether a getsockopt(2) has found a membership of any source. */
+static bool is_any(int error, uint32_t mode)
+{
+    return error == 0 && mode == MCAST_EXCLUDE;
+}
+
+/* Returns whether the socket is a member of an IPv4 group for any source, on the interface of the route to it. */
+static bool is_for_any_by_route(struct loop_datagram_socket *socket, const struct loop_address *group)
+{
+    struct ip_msfilter filter = {.imsf_multiaddr = group->u.ipv4.sin_addr};
+    socklen_t size = IP_MSFILTER_SIZE(0);
+    int error = loop_kernel_getsockopt(loop_fd_peek(socket->fd), IPPROTO_IP, IP_MSFILTER, &filter, &size);
+
+    return is_any(error, filter.imsf_fmode);
+}
+
 /* Returns whether the socket, which is open, is a member of the group for any source. */
 static bool is_for_any(struct loop_datagram_socket *socket, const struct loop_address *group, unsigned interface)
 {
@@ -100,11 +117,12 @@ static bool is_for_any(struct loop_datagram_socket *socket, const struct loop_ad
     socklen_t size = GROUP_FILTER_SIZE(0);
 
     if (interface == 0) {
-        return *find(socket, group, interface);
+        bool is_ipv4 = group->u.any.sa_family == AF_INET;
+        return is_ipv4 ? is_for_any_by_route(socket, group) : *find(socket, group, interface) != NULL;
     }
     memcpy(&filter.gf_group, &group->u, group->length);
     int error = loop_kernel_getsockopt(loop_fd_peek(socket->fd), level_of(socket), MCAST_MSFILTER, &filter, &size);
-    return error == 0 && filter.gf_fmode == MCAST_EXCLUDE;
+    return is_any(error, filter.gf_fmode);
 }
 
 static void push(struct loop_datagram_membership **list, struct loop_datagram_membership *membership)

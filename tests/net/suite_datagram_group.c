@@ -161,6 +161,26 @@ LOOP_TEST_ROWS(a_member_for_any_source_is_one_by_its_interface, COUNT_OF(familie
     END;
 }
 
+/* IPv6 takes a call without an interface for one about any membership of the group. A network of the loopback alone has
+ * no route to a group of IPv4. */
+LOOP_TEST_ROWS(a_member_by_its_interface_is_none_by_that_of_the_route, COUNT_OF(families))
+{
+    static bool is_possible;
+
+    BEGIN;
+    is_possible = open_both(env);
+    if (is_possible) {
+        bool is_ipv4 = group.u.any.sa_family == AF_INET;
+        CHECK_IS(loop_datagram_join(member, &group, NULL, LOOPBACK), 0);
+        CHECK_IS(loop_datagram_join(member, &group, &source, 0), !is_ipv4       ? -EADDRNOTAVAIL
+                                                                 : HAS_ETHERNET ? 0
+                                                                                : -ENODEV);
+        CHECK_IS(loop_datagram_join(member, &group, &source, LOOPBACK), -EADDRNOTAVAIL);
+        loop_scope_unhold(env->scope);
+    }
+    END;
+}
+
 LOOP_TEST_ROWS(a_member_for_any_source_by_other_means_stays_one, COUNT_OF(families))
 {
     static bool is_possible;

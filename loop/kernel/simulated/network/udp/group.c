@@ -260,6 +260,29 @@ static int get_filter(const struct loop_sim_socket *socket, int family, void *va
     return 0;
 }
 
+/* Does the same for an interface of IPv4 by its address; 0.0.0.0: that of the route. */
+static int get_filter_of_ipv4(const struct loop_sim_socket *socket, void *value, socklen_t *length)
+{
+    struct ip_msfilter asked;
+    struct in6_addr group, own;
+    if (*length < IP_MSFILTER_SIZE(0)) {
+        return -EINVAL;
+    }
+    memcpy(&asked, value, IP_MSFILTER_SIZE(0));
+    map(&asked.imsf_multiaddr, &group);
+    map(&asked.imsf_interface, &own);
+    bool is_loopback = loop_sim_address_is_loopback(&own);
+    const struct loop_sim_member *member = find(socket, &group, is_loopback ? LOOP_SIM_LOOPBACK : LOOP_SIM_ETHERNET);
+    if (!member) {
+        return -EADDRNOTAVAIL;
+    }
+    asked.imsf_fmode = member->is_any ? MCAST_EXCLUDE : MCAST_INCLUDE;
+    asked.imsf_numsrc = member->n_sources;
+    memcpy(value, &asked, IP_MSFILTER_SIZE(0));
+    *length = IP_MSFILTER_SIZE(0);
+    return 0;
+}
+
 /* The older options, of IPv4: a group, and the address or number of an interface. */
 static int change_of_ipv4(struct loop_sim_socket *socket, bool joins, const void *value, socklen_t length)
 {
@@ -324,6 +347,9 @@ static int family_of(const struct loop_sim_socket *socket, int level)
 int loop_sim_group_get(const struct loop_sim_socket *socket, int level, int name, void *value, socklen_t *length)
 {
     int family = family_of(socket, level);
+    if (family == AF_INET && name == IP_MSFILTER) {
+        return get_filter_of_ipv4(socket, value, length);
+    }
     return family != AF_UNSPEC && name == MCAST_MSFILTER ? get_filter(socket, family, value, length) : 1;
 }
 
