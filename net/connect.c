@@ -13,6 +13,7 @@
 #include <loop/part.h>
 #include <net/address.h>
 #include <net/connect.h>
+#include <net/local.h>
 #include <net/option.h>
 
 #include <assert.h>
@@ -29,6 +30,7 @@ struct connecting {
     loop_job promise;
     int64_t pause_ns;
     struct loop_address address;
+    struct loop_net_file file; /* of the socket's own address, in memory of the steps' scope */
 };
 
 int64_t loop_net_from_now(const struct loop *loop, int64_t duration_ns)
@@ -52,11 +54,12 @@ static void on_cancel(void *arg, loop_job job)
     loop_scope_cancel(connecting->steps);
 }
 
-/* Resolves the promise with an error. The socket and its object are destroyed at once: a scope that lives long may fail
- * to connect many times. */
+/* Resolves the promise with an error. The socket, its object and its file are destroyed at once: a scope that lives
+ * long may fail to connect many times. */
 static void fail(struct connecting *connecting, int64_t error)
 {
     assert(connecting->promise && error < 0);
+    loop_net_remove_file(&connecting->file);
     loop_fd_destroy(connecting->fd);
     connecting->fd = NULL;
     loop_resolve(connecting->loop, connecting->promise, error);
@@ -149,6 +152,26 @@ static int prepare(int number, const struct loop_connect_options *options)
     return error == 0 && options->bind_to ? bind_to(number, options->bind_to) : error;
 }
 
+/* Notes the file that the bind has made: it is removed when the connect fails. Returns 0 or -errno. */
+static int note_file(struct connecting *connecting, const struct loop_address *address)
+{
+    char path[LOOP_NET_PATH_SIZE];
+    struct loop_net_file file = {.path = path};
+    int error = loop_net_note_file(address, 0, &file);
+
+    if (error < 0 || !file.path) {
+        return error;
+    }
+    char *copy = loop_net_absolute_path(connecting->steps, path);
+    if (!copy) {
+        loop_net_remove_file(&file);
+        return -ENOMEM;
+    }
+    connecting->file = file;
+    connecting->file.path = copy;
+    return 0;
+}
+
 /* Makes the socket, in the scope that owns it. Returns 0 or -errno. */
 static int open_socket(struct connecting *connecting, struct loop_scope *scope,
                        const struct loop_connect_options *options)
@@ -160,6 +183,9 @@ static int open_socket(struct connecting *connecting, struct loop_scope *scope,
         return number;
     }
     int error = prepare(number, options);
+    if (error == 0 && options->bind_to) {
+        error = note_file(connecting, options->bind_to);
+    }
     if (error < 0) {
         loop_kernel_close(number);
         return error;

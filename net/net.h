@@ -111,9 +111,9 @@ struct loop_connect_options {
  *
  * Resumes with 0, or with an error: those of socket(2), bind(2) and connect(2), such as -ECONNREFUSED, -ETIMEDOUT,
  * -EMFILE, -EADDRNOTAVAIL, and -ENOENT for a Unix path; -EINVAL for a bad address, setting or timeout; -EAFNOSUPPORT;
- * -EOPNOTSUPP for `packets` of another family than Unix; -ENOMEM; -ECANCELED. Then `*flow` is NULL and the socket is
- * closed. When the backlog of a Unix listener is full, the connect is retried until it succeeds, the timeout passes or
- * the job is cancelled. */
+ * -EOPNOTSUPP for `packets` of another family than Unix; -ENOMEM; -ECANCELED. Then `*flow` is NULL, the socket is
+ * closed, and the file of a Unix path in `bind_to` removed; after a success it is the caller's to remove. When the
+ * backlog of a Unix listener is full, the connect is retried until it ends otherwise. */
 LOOP_API loop_job loop_connect(struct loop_scope *scope, const struct loop_address *address,
                                const struct loop_connect_options *options, struct loop_flow **flow, loop_fn *fn,
                                void *arg);

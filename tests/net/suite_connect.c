@@ -143,6 +143,37 @@ LOOP_TEST(connect_binds_and_sets_before)
     END;
 }
 
+/* As the files of listeners do; after a success the peer may look at it, so it stays. */
+LOOP_TEST(a_connect_that_fails_removes_the_file_of_its_own_address)
+{
+    static struct loop_address address, mine;
+    static struct loop_connect_options options;
+    static struct loop_flow *flow;
+    static const char *directory;
+    static int i;
+
+    BEGIN;
+    directory = make_directory();
+    mine = parsed(unix_path(directory));
+    options = (struct loop_connect_options){.bind_to = &mine};
+    for (i = 0; i < 2; i++) {
+        address = parsed("unix:@nobody is here");
+        AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
+        CHECK_IS(result, -ECONNREFUSED);
+        CHECK_IS(access(mine.u.local.sun_path, F_OK), -1);
+    }
+    listen_at(env->scope, &address, "unix:@somebody is here");
+    AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
+    CHECK_IS(result, 0);
+    CHECK_IS(access(mine.u.local.sun_path, F_OK), 0);
+    AWAIT(loop_connect(env->scope, &address, &options, &flow, GO));
+    CHECK_IS(result, -EADDRINUSE);
+    CHECK_IS(access(mine.u.local.sun_path, F_OK), 0);
+    CHECK_IS(unlink(mine.u.local.sun_path), 0);
+    remove_directory(directory);
+    END;
+}
+
 /* Leaves two local ports for connections. Returns false where that is not permitted. */
 static bool leave_two_ports(void)
 {
