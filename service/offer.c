@@ -104,7 +104,7 @@ static void on_answer(void *arg, int64_t result)
     if (result == (int64_t)sizeof offer->answer &&
         memcmp(offer->answer, LOOP_SERVICE_READY, sizeof offer->answer) == 0) {
         give_way(offer);
-    } else if (result != -ECANCELED) {
+    } else if (!loop_scope_is_cancelled(offer->successor)) {
         loop_log(offer->service->loop, LOOP_LOG_WARNING, "a successor has gone before it was ready: this one goes on");
         loop_scope_cancel(offer->successor);
     }
@@ -142,7 +142,7 @@ static void on_sent(void *arg, int64_t result)
     struct loop_service_offer *offer = arg;
 
     offer->is_handed = result == (int64_t)offer->len;
-    if (result < 0 && result != -ECANCELED) {
+    if (result < 0 && !loop_scope_is_cancelled(offer->successor)) {
         loop_log(offer->service->loop, LOOP_LOG_WARNING, "the sockets were not handed over: %s",
                  strerror((int)-result));
         loop_scope_cancel(offer->successor);

@@ -376,3 +376,26 @@ LOOP_TEST_ROWS(being_ready_is_cancelled, 3)
     remove_directory(directory);
     END;
 }
+
+/* The successor has done nothing wrong. */
+LOOP_TEST(an_offer_that_ends_by_a_deadline_accuses_no_successor)
+{
+    static struct program first, second;
+    static struct loop_scope *around;
+    static struct once over;
+
+    BEGIN;
+    begin();
+    around = loop_scope_open(env->scope, ONCE(&over));
+    start_first(&first, around, place(1));
+    take_over(&second, env->scope);
+    WAIT_UNTIL(second.taken.count);
+    ONCE_IS(second.taken, 1);
+    loop_scope_deadline(around, loop_now(env->loop));
+    WAIT_UNTIL(over.count);
+    ONCE_IS(over, -ETIMEDOUT);
+    CHECK(!strstr(log_text(), "successor"));
+    stop_program(&second);
+    remove_directory(directory);
+    END;
+}
