@@ -10,6 +10,7 @@
 #include <process/plan.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -174,6 +175,15 @@ static int add_asked(struct loop_plan *plan, const struct loop_spawn_fd *asked)
     return error;
 }
 
+/* Returns whether this process has a descriptor that can be read or written. The loop's own stand for closed ones: they
+ * are O_PATH, and would lead the program to the root directory of this process. */
+static bool is_stream(int number)
+{
+    int flags = loop_kernel_fcntl(number, F_GETFL, 0);
+
+    return flags >= 0 && !(flags & O_PATH);
+}
+
 static int add_fds(struct loop_plan *plan, const struct loop_spawn_options *options)
 {
     int error = 0;
@@ -191,7 +201,7 @@ static int add_fds(struct loop_plan *plan, const struct loop_spawn_options *opti
         plan->program.has_session |= options->fds[i].how == LOOP_SPAWN_TERMINAL;
     }
     for (int number = 0; number < N_STANDARD && error == 0 && !(options->flags & LOOP_SPAWN_BARE); number++) {
-        if (!is_in(options, number) && loop_kernel_fcntl(number, F_GETFD, 0) >= 0) {
+        if (!is_in(options, number) && is_stream(number)) {
             error = insert(
                 plan, (struct loop_plan_fd){.how = LOOP_SPAWN_NUMBER, .number = number, .from = number, .ours = -1});
         }

@@ -106,7 +106,8 @@ struct loop_spawn_options {
     const char *const *arguments LOOP_ZERO;   /* the first is the program's name; then NULL. NULL: the name alone */
     const char *const *environment LOOP_ZERO; /* "NAME=value", then NULL. NULL: that of this process, at this time */
     struct loop_dir *directory LOOP_ZERO;     /* it starts there. NULL: in the current directory */
-    /* What it has. 0, 1 and 2 are those of this process where no entry has that number; nothing else is inherited */
+    /* What it has. 0, 1 and 2 are those of this process where no entry has that number, and closed where this process
+     * has them closed (LOOP_SPAWN_NULL is /dev/null); nothing else is inherited */
     const struct loop_spawn_fd *fds LOOP_ZERO;
     size_t n_fds LOOP_ZERO;
     unsigned flags LOOP_ZERO;                     /* of enum loop_spawn_flag */

@@ -136,6 +136,24 @@ LOOP_TEST(a_bare_program_has_not_even_the_standard_descriptors)
     END;
 }
 
+/* The loop occupies the number while it runs, by a descriptor that leads to the root directory. */
+static void spawn_without_input(struct loop_env *env, int64_t result)
+{
+    BEGIN;
+    AWAIT(shell_with(env->scope, (struct loop_spawn_options){.fds = output, .n_fds = 1},
+                     "[ -e /proc/$$/fd/0 ] && echo has 0; [ -e /proc/$$/fd/2 ] && echo has 2", GO));
+    CHECK_STARTED(result);
+    AWAIT(read_output());
+    CHECK_TEXT(text, "has 2\n");
+    END;
+}
+
+TEST(a_standard_descriptor_that_this_process_has_closed_is_closed_in_a_program)
+{
+    close(STDIN_FILENO);
+    script_run(&(struct loop_options){.queue_depth = 0}, spawn_without_input);
+}
+
 LOOP_TEST(descriptors_may_change_their_places)
 {
     static int ends[2], other[2];
