@@ -145,7 +145,11 @@ static inline void loop_hiredis_on_timer(void *arg, int64_t result)
 static inline void loop_hiredis_schedule(void *arg, struct timeval after)
 {
     struct loop_hiredis *adapter = (struct loop_hiredis *)arg;
-    int64_t duration_ns = (int64_t)after.tv_sec * LOOP_SECOND + (int64_t)after.tv_usec * LOOP_MICROSECOND;
+    int64_t duration_ns = LOOP_NEVER; /* also of what is more nanoseconds than there are */
+
+    if (after.tv_sec < LOOP_NEVER / LOOP_SECOND - 1) {
+        duration_ns = (int64_t)after.tv_sec * LOOP_SECOND + (int64_t)after.tv_usec * LOOP_MICROSECOND;
+    }
 
     (void)loop_cancel(adapter->loop, adapter->timer);
     adapter->timer = loop_sleep(adapter->scope, duration_ns, loop_hiredis_on_timer, adapter);

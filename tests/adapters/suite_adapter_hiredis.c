@@ -161,6 +161,30 @@ REDIS_TEST(a_connection_that_is_idle_waits_and_a_connect_callback_set_before_is_
     END;
 }
 
+#if HIREDIS_MAJOR >= 1
+
+/* As nanoseconds these are more than there are. */
+REDIS_TEST(a_timeout_of_centuries_does_not_pass_at_once)
+{
+    static const struct timeval timeouts[] = {{.tv_sec = 10000000000}, {.tv_sec = LONG_MAX, .tv_usec = 999999}};
+    static struct reply waits[COUNT_OF(timeouts)];
+    static unsigned i;
+
+    BEGIN;
+    attach(env->scope);
+    WAIT_UNTIL(n_connects);
+    for (i = 0; i < COUNT_OF(timeouts); i++) {
+        CHECK_IS(redisAsyncSetTimeout(redis, timeouts[i]), REDIS_OK);
+        SEND(waits[i], "BLPOP nothing 1");
+        WAIT_UNTIL(waits[i].count);
+        CHECK_IS(waits[i].type, REDIS_REPLY_NIL);
+    }
+    redisAsyncDisconnect(redis);
+    END;
+}
+
+#endif
+
 REDIS_TEST(a_large_value_goes_both_ways)
 {
     static struct reply set, get;
