@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from http_peers import certify, serving, statuses
+from http_site import certify, serving, statuses
 from peers import PATIENCE, expect, faults, read_all, wait_until
 
 LAST = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

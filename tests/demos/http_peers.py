@@ -5,7 +5,6 @@
 Each case has a site and a server of its own, and prints one line per error. Exits with status 1 on any error.
 """
 import errno
-import fcntl
 import gzip
 import html.parser
 import os
@@ -14,82 +13,18 @@ import resource
 import signal
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import tempfile
-import termios
 import time
 import urllib.parse
-from contextlib import contextmanager
 
+from http_logs import full_log, log, lost_log  # CASES names them
+from http_site import BIG, HEAD, NEXT, answer, ask, certify, fields, get, serving, statuses, unchunk
 from peers import PATIENCE, Server, expect, faults, read_all, reset, wait_until
-
-BIG = 32 << 20
-
-
-@contextmanager
-def serving(command, *options, **more):
-    """A server of a new site: the server, and the directory."""
-    with tempfile.TemporaryDirectory() as directory:
-        with open(directory + "/a", "wb") as file:
-            file.write(b"hello")
-        with open(directory + "/big", "wb") as file:
-            file.write(os.urandom(1 << 20) * (BIG >> 20))
-        server = Server([*command, *options], directory, "tcp:127.0.0.1:0", **more)
-        try:
-            yield server, directory
-            server.stop()
-        finally:
-            server.process.kill()
-
-
-def ask(server, request, is_open=False):
-    """Sends bytes, ends the output, and returns all that comes back."""
-    with server.connect() as peer:
-        try:
-            peer.sendall(request)
-            if not is_open:
-                peer.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # refused before all was sent
-        return read_all(peer)[0]
-
-
-def statuses(data):
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", data)]
-
-
-def fields(head):
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    return {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
-
-
-def answer(server, request):
-    """The status, the fields and the body of one answer, after which the connection is closed."""
-    head, _, body = ask(server, request).partition(b"\r\n\r\n")
-    return statuses(head)[0] if statuses(head) else 0, fields(head), body
-
-
-def get(server, path, *lines):
-    more = "".join(line + "\r\n" for line in lines)
-    return answer(server, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n".encode())
-
-
-def unchunk(body):
-    data = b""
-    while True:
-        size, _, body = body.partition(b"\r\n")
-        n = int(size, 16)
-        if n == 0:
-            return data
-        data, body = data + body[:n], body[n + 2:]
-
 
 # ---- requests that programs read differently ----
 
-HEAD = b"GET /a HTTP/1.1\r\nHost: a\r\n"
-NEXT = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 
 REFUSED = {
@@ -547,15 +482,6 @@ def site(directory, name):
     return f"{directory}/{name}"
 
 
-def certify(directory, name):
-    """A certificate for the name, and its key: the files."""
-    chain, key = f"{directory}/{name}.pem", f"{directory}/{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                    "-days", "1", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key,
-                    "-out", chain], check=True, stderr=subprocess.DEVNULL)
-    return chain, key
-
-
 def hosts(command):
     with tempfile.TemporaryDirectory() as other:
         one, two = site(other, "one"), site(other, "two")
@@ -631,84 +557,6 @@ def secure_hosts(command):
             expect("without a name", talk(None, "one.test", "first.test"), ([200], b"one"))
             expect("another host", talk("one.test", "two.test", "one.test")[0], [421])
             expect("another host that is unknown", talk("one.test", "x", "one.test")[0], [421])
-
-
-# ---- the access log ----
-
-def lines_of(path):
-    with open(path, encoding="ascii") as file:
-        return file.read().splitlines()
-
-
-def log(command):
-    with tempfile.TemporaryDirectory() as other:
-        path = other + "/log"
-        with serving(command, "--access-log", path) as (server, _):
-            ask(server, b'GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /x"\\ HTTP/1.0\r\n\r\n')
-            ask(server, b"garbage\r\n\r\n")
-            ask(server, b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n")
-            wait_until(lambda: len(lines_of(path)) == 4)
-            start = r'^127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/20\d\d:\d\d:\d\d:\d\d [+-]\d{4}\] '
-            ends = (r'"GET /a HTTP/1\.1" 200 5$', r'"GET /x\\x22\\x5C HTTP/1\.0" 404 14$', r'"-" 400 16$',
-                    r'"HEAD /a HTTP/1\.1" 200 0$')
-            for line, wanted in zip(lines_of(path), ends):
-                expect(f"the line {line}", bool(re.match(start + wanted, line)), True)
-            os.rename(path, path + ".1")
-            server.process.send_signal(signal.SIGHUP)
-            expect("another file after SIGHUP", wait_until(lambda: os.path.exists(path)), True)
-            wait_until(lambda: not any(os.path.realpath(f"/proc/{server.process.pid}/fd/{n}") == path + ".1"
-                                       for n in os.listdir(f"/proc/{server.process.pid}/fd")))
-            ask(server, NEXT)
-            expect("a line in it", wait_until(lambda: len(lines_of(path)) == 1), True)
-            expect("the lines before", len(lines_of(path + ".1")), 4)
-        expect("the lines at the end", len(lines_of(path)), 1)
-
-
-def full_log(command):
-    """The log is a pipe that is not read. Requests are answered, lines are dropped, and the count is logged."""
-    with tempfile.TemporaryDirectory() as other:
-        path = other + "/log"
-        os.mkfifo(path)
-        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with serving(command, "--access-log", path, "--max-requests", "0") as (server, _):
-            count = 10000
-            for _ in range(10):
-                data = ask(server, (b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n") * (count // 10))
-                expect("answers", len(statuses(data)), count // 10)
-            os.set_blocking(reader, True)
-            data = b""
-            while b"lines were dropped" not in data:
-                data += os.read(reader, 65536)
-            dropped = int(re.search(rb"(\d+) lines were dropped", data)[1])
-            expect("lines and dropped lines", data.count(b"xxx HTTP/1.1") + dropped, count)
-            ask(server, (b"GET /" + b"x" * 100 + b" HTTP/1.1\r\nHost: a\r\n\r\n") * 3000)
-            # The server ends although the pipe is full again.
-        os.close(reader)
-    with serving(command, "--access-log", "/dev/full") as (server, _):
-        for _ in range(3):
-            expect("an answer without a log", statuses(ask(server, NEXT)), [200])
-    full = other + "/gone/log"
-    process = subprocess.run([*command, "--access-log", full, "/", "tcp:127.0.0.1:0"], capture_output=True, check=False)
-    expect("a log that cannot be opened", (process.returncode, full.encode() in process.stderr), (1, True))
-
-
-def lost_log(command):
-    """The reader of a log that is a pipe goes away, and comes back when the log has been opened again in vain."""
-    with tempfile.TemporaryDirectory() as other:
-        path = other + "/log"
-        os.mkfifo(path)
-        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with serving(command, "--access-log", path, stderr=subprocess.PIPE) as (server, _):
-            os.close(reader)
-            ask(server, NEXT)
-            while b"Broken pipe" not in server.process.stderr.readline():
-                pass
-            time.sleep(5.5)  # it is opened again after 5 s
-            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            ask(server, NEXT)
-            wait_until(lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0] > 0)
-            expect("lines when a reader has come back", b"lines were dropped" in os.read(reader, 65536), True)
-        os.close(reader)
 
 
 CASES = {name: globals()[name] for name in (
