@@ -229,7 +229,10 @@ __attribute__((noinline)) static void sent_in_part(struct loop *loop, struct loo
 {
     from->uses++; /* the copy may be the last use of both */
     to->uses++;
-    if (result < 0 && result != -EAGAIN) {
+    if (result == -ECANCELED && !job->is_cancelled) {
+        result = loop->broken.error; /* no send is cancelled: a broken ring has lost it */
+    }
+    if (result < 0 && result != -EAGAIN && result != -ECANCELED) {
         fail_sent(loop, job, result);
     } else if (job->is_cancelled) {
         finish_copy(loop, job, cancelled_result(loop, job));

@@ -124,3 +124,86 @@ TEST(writes_that_were_sent_together_end_when_the_ring_breaks)
     write_and_break(false);
     write_and_break(true); /* which the failure does not cancel */
 }
+
+/* ---- behind a copy ---- */
+
+static struct {
+    struct loop_env *env;
+    struct loop_sink *sink;
+    loop_job copy;
+    struct once copied, written;
+    bool is_sent; /* the ring has the copy's send when it breaks */
+} copying;
+
+static void end_of_copy(void *unused, int64_t result)
+{
+    (void)unused;
+    once_resumed(&copying.copied, result);
+    loop_scope_unhold(copying.env->scope);
+}
+
+static void end_of_write(void *unused, int64_t result)
+{
+    (void)unused;
+    once_resumed(&copying.written, result);
+    loop_cancel(copying.env->loop, copying.copy); /* where it goes on, because it has sent by a call */
+}
+
+/* Resumed after the copy has read, in the same turn: its send is still to be submitted. */
+static void break_behind_copy(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    (void)result;
+    if (chunk) {
+        struct loop_stats stats;
+        loop_get_stats(copying.env->loop, &stats);
+        copying.is_sent = stats.ring_sends > 0;
+        START(loop_write(copying.sink, "cd", 2, end_of_write, NULL));
+        loop_op_nop(copying.env->scope, NULL, NULL); /* a host's ring is not entered without a reason */
+        failing = (struct failing){.error = ENOSYS, .times = UINT_MAX};
+    }
+}
+
+static int copy_for_a_part(struct loop_env *env, void *pairs)
+{
+    int(*ends)[2] = pairs;
+    struct loop_scope *scope = loop_part_scope(env->loop);
+    copying.env = env;
+    if (!is_on_uring(env)) {
+        for (unsigned i = 0; i < 3; i++) {
+            close(ends[i][0]);
+        }
+        return -ENOSYS;
+    }
+    copying.sink = &flow_of(scope, ends[1][0])->sink;
+    struct loop_source *source = &flow_of(scope, ends[0][0])->source;
+    loop_scope_hold(env->scope);
+    copying.copy = START(loop_copy(source, copying.sink, end_of_copy, NULL));
+    START(loop_stream(&flow_of(env->scope, ends[2][0])->source, break_behind_copy, NULL));
+    return 0;
+}
+
+/* The copy was not cancelled, nor was the write: both end with the error of the ring. */
+TEST(a_copy_of_a_part_and_a_write_behind_it_end_with_the_error_when_the_ring_breaks)
+{
+    int pairs[3][2];
+    char byte;
+
+    fail_enter(0, UINT_MAX, UINT_MAX);
+    memset(&copying, 0, sizeof copying);
+    for (unsigned i = 0; i < 3; i++) {
+        make_pair(pairs[i]);
+    }
+    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+    CHECK_IS(run_with(&(struct loop_options){.way = LOOP_WAY_COMPLETIONS}, copy_for_a_part, pairs), -ENOSYS);
+    CHECK_IS(copying.copied.count, copying.written.count);
+    if (copying.is_sent) {
+        CHECK_IS(copying.copied.result, -ENOSYS);
+        CHECK_IS(copying.written.result, -ENOSYS);
+        CHECK(recv(pairs[1][1], &byte, 1, MSG_DONTWAIT) <= 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        close(pairs[i][1]);
+    }
+}
