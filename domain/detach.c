@@ -29,7 +29,6 @@ struct detaching {
     struct loop *loop;
     struct loop_scope *scope;
     struct loop_fd *fd; /* pinned until the end */
-    bool is_taken;      /* the number and the bytes are in `detached` */
     loop_job promise;
     struct loop_detached **result;
     struct loop_detached *detached;
@@ -118,15 +117,13 @@ static void on_end(void *arg, int64_t result)
 {
     struct detaching *detaching = arg;
 
-    if (detaching->is_taken) {
-        loop_fd_destroy(detaching->fd);
-    }
-    loop_fd_unpin(detaching->fd);
     if (result == 0) {
+        loop_fd_destroy(detaching->fd);
         *detaching->result = detaching->detached;
     } else {
         loop_detached_destroy(detaching->detached);
     }
+    loop_fd_unpin(detaching->fd);
     loop_part_continue(detaching->scope, detaching->fn, detaching->arg, result);
     loop_kernel_free(detaching);
 }
@@ -145,7 +142,6 @@ static void on_taken(void *arg, int64_t number)
         finish(detaching, number);
         return;
     }
-    detaching->is_taken = true;
     detaching->detached->number = (int)number;
     bool is_destroyed = loop_fd_scope(detaching->fd) != detaching->scope;
     finish(detaching, is_destroyed ? -EBADF : take_kept(detaching->detached, detaching->fd));
