@@ -58,7 +58,10 @@ bool loop_uring_follows_others(const struct loop_job *job)
     if (turn == LOOP_TURN_POLL) {
         return loop_fd_has_pollers(job->fd);
     }
-    return turn == LOOP_TURN_SEND ? !loop_line_is_empty(&job->fd->writers) : loop_ready_has_readers(job->fd);
+    if (turn == LOOP_TURN_SEND) {
+        return job->fd->is_sending || !loop_line_is_empty(&job->fd->writers); /* a copy sends from another line */
+    }
+    return loop_ready_has_readers(job->fd);
 }
 
 bool loop_uring_waits_for_turn(const struct loop_job *job)

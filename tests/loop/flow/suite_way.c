@@ -211,6 +211,7 @@ static struct {
     struct loop *loop;
     loop_job copy;
     struct loop_sink *sink; /* written to as well, if not NULL */
+    struct loop_fd *fd;     /* of the sink */
     struct once copied, written, shut;
 } behind;
 
@@ -323,29 +324,35 @@ LOOP_TEST_WITH(bytes_behind_a_copy_that_is_cancelled_while_it_sends_stay_in_the_
     END;
 }
 
+enum followed { BY_SHUTDOWN, BY_WRITE, BY_OPERATION }; /* and by a shutdown */
+
 /* Resumed after the copy has read, in the same turn. */
 static void follow(void *arg, int64_t result, struct loop_chunk *chunk)
 {
-    bool *is_written = arg;
+    enum followed *by = arg;
 
     (void)result;
-    if (chunk && *is_written) {
-        START(loop_write(behind.sink, "cd", 2, ONCE(&behind.written)));
+    if (chunk && *by == BY_WRITE) {
+        START(loop_write(behind.sink, "c", 1, ONCE(&behind.written)));
+    }
+    if (chunk && *by == BY_OPERATION) {
+        START(loop_op_send(loop_fd_scope(behind.fd), behind.fd, "c", 1, MSG_NOSIGNAL, ONCE(&behind.written)));
     }
     if (chunk) {
         START(loop_shutdown(behind.sink, ONCE(&behind.shut)));
     }
 }
 
-static void follow_copy(struct loop_source *source, struct loop_sink *sink, struct loop_source *trigger,
-                        bool is_written)
+/* Copies from the first flow to the second. What comes on the third has something follow the copy. */
+static void follow_copy(struct loop_flow *const flows[3], enum followed by)
 {
-    static bool writes;
+    static enum followed followed;
 
-    writes = is_written;
-    behind.sink = sink;
-    START(loop_copy(source, sink, ONCE(&behind.copied)));
-    START(loop_stream(trigger, follow, &writes));
+    followed = by;
+    behind.sink = &flows[1]->sink;
+    behind.fd = flows[1]->fd;
+    START(loop_copy(&flows[0]->source, behind.sink, ONCE(&behind.copied)));
+    START(loop_stream(&flows[2]->source, follow, &followed));
 }
 
 LOOP_TEST_WITH(p11_a_shutdown_behind_a_copy_that_sends_follows_its_bytes, COMPLETIONS)
@@ -359,7 +366,7 @@ LOOP_TEST_WITH(p11_a_shutdown_behind_a_copy_that_sends_follows_its_bytes, COMPLE
         make_tcp_pair(pairs[i]);
         flows[i] = flow_of(env->scope, pairs[i][0]);
     }
-    follow_copy(&flows[0]->source, &flows[1]->sink, &flows[2]->source, false);
+    follow_copy(flows, BY_SHUTDOWN);
     AWAIT(turns(env->scope, 3, GO));
     CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
     CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
@@ -374,33 +381,37 @@ LOOP_TEST_WITH(p11_a_shutdown_behind_a_copy_that_sends_follows_its_bytes, COMPLE
     END;
 }
 
-LOOP_TEST_WITH(p11_a_write_behind_a_copy_that_finds_no_room_follows_its_bytes, COMPLETIONS)
+LOOP_TEST_WITH(p11_what_is_sent_behind_a_copy_that_finds_no_room_follows_its_bytes, COMPLETIONS)
 {
     static struct loop_flow *flows[3];
-    static int pairs[3][2], i;
+    static int pairs[3][2], i, by;
     static size_t n_stuffed;
     static char got[8];
 
     BEGIN;
-    for (i = 0; i < 3; i++) {
-        make_pair(pairs[i]);
-        flows[i] = flow_of(env->scope, pairs[i][0]);
-    }
-    follow_copy(&flows[0]->source, &flows[1]->sink, &flows[2]->source, true);
-    n_stuffed = stuff(pairs[1][0]);
-    AWAIT(turns(env->scope, 3, GO));
-    CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
-    CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
-    AWAIT(turns(env->scope, 5, GO));
-    CHECK_IS(behind.shut.count, 0);
-    CHECK_IS(drain(pairs[1][1]), n_stuffed);
-    WAIT_UNTIL(behind.shut.count);
-    ONCE_IS(behind.written, 2);
-    ONCE_IS(behind.shut, 0);
-    CHECK_IS(recv(pairs[1][1], got, sizeof got, MSG_WAITALL), 4);
-    CHECK_TEXT(got, "abcd");
-    for (i = 0; i < 3; i++) {
-        close(pairs[i][1]);
+    for (by = BY_WRITE; by <= BY_OPERATION; by++) {
+        behind.copied = behind.written = behind.shut = (struct once){0};
+        for (i = 0; i < 3; i++) {
+            make_pair(pairs[i]);
+            flows[i] = flow_of(env->scope, pairs[i][0]);
+        }
+        follow_copy(flows, (enum followed)by);
+        n_stuffed = stuff(pairs[1][0]);
+        AWAIT(turns(env->scope, 3, GO));
+        CHECK_IS(send(pairs[0][1], "ab", 2, 0), 2);
+        CHECK_IS(send(pairs[2][1], "!", 1, 0), 1);
+        AWAIT(turns(env->scope, 5, GO));
+        CHECK_IS(behind.shut.count, 0);
+        CHECK_IS(drain(pairs[1][1]), n_stuffed);
+        WAIT_UNTIL(behind.shut.count);
+        ONCE_IS(behind.written, 1);
+        ONCE_IS(behind.shut, 0);
+        CHECK_IS(recv(pairs[1][1], got, sizeof got, MSG_WAITALL), 3);
+        CHECK_TEXT(got, "abc");
+        for (i = 0; i < 3; i++) {
+            close(pairs[i][1]);
+        }
+        WAIT_UNTIL(behind.copied.count);
     }
     loop_stop(env->loop, 0);
     END;
