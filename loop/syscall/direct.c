@@ -379,8 +379,7 @@ static void start_stream(struct loop *loop, struct loop_job *job, uint32_t event
         start_multishot(loop, job);
         return;
     }
-    bool is_first =
-        event == POLLIN ? !loop_ready_has_readers(fd) : !fd->is_sending && loop_line_is_empty(&fd->writers);
+    bool is_first = event == POLLIN ? !loop_ready_has_readers(fd) : !fd->is_sending && loop_line_is_empty(&fd->writers);
     bool may_answer = is_answered_at_once(job) || loop_attempt_is_final(job) || is_other_input(job) ||
                       (is_first && may_be_ready(job, event));
     if (may_answer) {
