@@ -219,9 +219,7 @@ static void on_connection(struct loop_flow *flow, void *arg)
     struct system *system = arg;
     struct peer *peer = loop_world_alloc(loop_node_world(system->server_node), sizeof *peer);
 
-    if (system->n_domains == 0 && system->has_stopped) {
-        loop_world_fail(NULL, "a connection after the stop");
-    } else if (system->has_ended) {
+    if (system->has_ended) { /* a stop serves what has waited in the backlog */
         loop_world_fail(NULL, "a connection after the end");
     } else if (++system->n_open > system->most_open && system->most_open > 0) {
         loop_world_fail(NULL, "too many connections: %u", system->n_open);
