@@ -201,6 +201,12 @@ __attribute__((always_inline)) static inline int dispatch_rest(struct loop_uring
     return loop_uring_is_shortage(result) ? 0 : result; /* the next turn meets it again */
 }
 
+/* Whether the kernel has lost a completion. It reports that only to an enter that waits. */
+static bool has_lost(const struct loop_uring *uring)
+{
+    return __atomic_load_n(uring->cq_lost, __ATOMIC_RELAXED) > 0;
+}
+
 /* Dispatches what the kernel reports after an enter with that result. Returns 0, or -errno when the ring cannot be used
  * any more. */
 __attribute__((always_inline)) static inline int dispatch(struct loop *loop, struct loop_uring *uring, int result)
@@ -208,6 +214,9 @@ __attribute__((always_inline)) static inline int dispatch(struct loop *loop, str
     loop_turn_woken(loop);
     note_overflow(uring);
     unsigned n = dispatch_reported(uring);
+    if (has_lost(uring) && loop_uring_is_fine(result)) {
+        result = -EBADR;
+    }
     if (!loop->is_hosted && loop_uring_is_fine(result)) {
         result = dispatch_rest(uring, n);
     }
@@ -250,12 +259,6 @@ static int submit(struct loop_uring *uring)
     return loop_uring_is_fine(result) ? submit_and_wait(uring, 0) : result;
 }
 
-/* Whether the kernel has lost a completion. It reports that only to an enter that waits. */
-static bool has_lost(const struct loop_uring *uring)
-{
-    return __atomic_load_n(uring->cq_lost, __ATOMIC_RELAXED) > 0;
-}
-
 /* Whether the kernel had no memory for the last turn. */
 static bool is_in_shortage(const struct loop_uring *uring)
 {
@@ -283,7 +286,7 @@ __attribute__((cold)) static int turn(struct loop *loop)
         result = 0;
     }
     loop_uring_merge(uring);
-    result = dispatch(loop, uring, loop_uring_is_fine(result) && has_lost(uring) ? -EBADR : result);
+    result = dispatch(loop, uring, result);
     if (result || is_in_shortage(uring)) {
         return result;
     }

@@ -264,4 +264,45 @@ TEST(a_lost_completion_ends_a_hosted_loop)
     }
 }
 
+/* Never sleeps, until the ring has broken or it has waited for that too long. */
+static struct {
+    struct loop_env *env;
+    unsigned turns;
+    bool is_on_ring;
+} awake;
+
+static void stay_awake(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result == 0 && ++awake.turns < 1000) {
+        START(loop_sleep(awake.env->scope, 0, stay_awake, NULL));
+    } else {
+        loop_stop(awake.env->loop, 0);
+    }
+}
+
+static int lose_and_stay_awake(struct loop_env *env, void *slept)
+{
+    awake.env = env;
+    awake.turns = 0;
+    awake.is_on_ring = strcmp(loop_backend_name(env->loop), "io_uring") == 0;
+    START(loop_sleep(env->scope, LOOP_NEVER, ONCE(slept)));
+    if (awake.is_on_ring) {
+        lose_completion();
+    }
+    stay_awake(NULL, 0);
+    return 0;
+}
+
+/* The kernel reports the loss only to a call that waits. */
+TEST(a_lost_completion_ends_a_loop_that_never_sleeps)
+{
+    static struct once slept;
+
+    slept.count = 0;
+    CHECK_IS(run_with(&(struct loop_options){0}, lose_and_stay_awake, &slept), awake.is_on_ring ? -EBADR : 0);
+    ONCE_IS(slept, -ECANCELED);
+    CHECK(!awake.is_on_ring || awake.turns < 1000);
+}
+
 #endif
