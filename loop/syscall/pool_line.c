@@ -36,6 +36,11 @@ static bool is_behind(const struct loop_pool *pool, const struct loop_job *job)
     return false;
 }
 
+bool loop_pool_releases_two(const struct loop_job *job)
+{
+    return loop_op_table[job->op].op_class == LOOP_CLASS_SPLICE;
+}
+
 bool loop_pool_takes_long(const struct loop_job *job)
 {
     const struct loop_thread_kind *kind = job->kind->thread;

@@ -43,6 +43,7 @@ struct loop_pool_thread {
     int64_t interrupt_interval_ns; /* between that signal and the one after it */
     bool knows;                    /* loop_work_is_cancelled has returned true. This thread alone writes it */
     bool is_overdue, is_long;
+    bool has_released_two; /* with its last job: it runs only one of them */
 };
 
 /* What has happened in the pool since it looked last (pool_trial.c). */
@@ -129,6 +130,9 @@ void loop_pool_pull(struct loop_pool *pool, struct loop_job *job);
 
 /* Returns since when the job that waits longest waits for a thread; or LOOP_NEVER. */
 int64_t loop_pool_waits_since(const struct loop_pool *pool);
+
+/* Whether two jobs that are behind this one may run together as soon as it has ended: one for each descriptor. */
+bool loop_pool_releases_two(const struct loop_job *job);
 
 /* Whether the job may take long. Such jobs have a line of their own. */
 bool loop_pool_takes_long(const struct loop_job *job);

@@ -91,6 +91,19 @@ static bool is_to_end(struct loop_pool *pool)
     return pool->is_ending || is_one_of_them;
 }
 
+/* Calls an idle thread for the second of two jobs that this thread has released, after it has begun the first. No other
+ * thread looks for it: one that was called for it earlier has slept again. Under the mutex. */
+static void call_for_second(struct loop_pool_thread *thread)
+{
+    struct loop_pool *pool = thread->pool;
+    if (thread->has_released_two && pool->n_called < pool->n_idle && loop_pool_find_next(pool)) {
+        pool->n_called++;
+        pool->past.n_calls++;
+        loop_kernel_pthread_cond_signal(&pool->is_wanted);
+    }
+    thread->has_released_two = false;
+}
+
 /* Waits for the next job and begins it. Returns false when the thread is to end. A thread that has finished a job looks
  * for the next before it sleeps, so a job that had to run after that one needs no wake-up. Under the mutex. */
 static bool take_next(struct loop_pool_thread *thread)
@@ -105,6 +118,7 @@ static bool take_next(struct loop_pool_thread *thread)
     if (job) {
         loop_pool_pull(pool, job);
         begin(thread, job);
+        call_for_second(thread);
     }
     return job != NULL;
 }
@@ -164,7 +178,10 @@ static void end(struct loop_pool_thread *thread, int64_t result)
     }
     if (thread->late) {
         put_late(pool, thread);
-    } else if (!put_back(pool, job, result)) {
+        return;
+    }
+    thread->has_released_two = loop_pool_releases_two(job);
+    if (!put_back(pool, job, result)) {
         put_done(pool, job, outcome_of(thread, result), result);
     }
 }
