@@ -181,9 +181,54 @@ void loop_unread_append(struct loop_fd *fd, struct loop_block *block)
     append(fd, block);
 }
 
+/* ---- behind others, without memory ---- */
+
+/* Returns where the byte with that number is, counted from the first unread one. */
+static char *byte_at(const struct loop_fd *fd, size_t at)
+{
+    struct loop_block *block = fd->unread;
+    for (; at >= block->end - block->at; block = block->next) {
+        at -= block->end - block->at;
+    }
+    return (char *)block->bytes + block->at + at;
+}
+
+static void swap(char *a, char *b)
+{
+    char byte = *a;
+    *a = *b;
+    *b = byte;
+}
+
+static void reverse(const struct loop_fd *fd, size_t from, size_t to)
+{
+    while (from + 1 < to) {
+        swap(byte_at(fd, from++), byte_at(fd, --to));
+    }
+}
+
+/* Moves the first `len` of the unread bytes and of those in the vectors, which follow them, into the vectors; and the
+ * rest, as many as were unread, into the blocks. */
+static void exchange(const struct loop_fd *fd, const struct iovec *iov, size_t len)
+{
+    size_t n_unread = loop_unread_length(fd), n = 0;
+    for (; n < len; iov++) {
+        for (size_t at = 0; at < iov->iov_len && n < len; at++, n++) {
+            swap((char *)iov->iov_base + at, byte_at(fd, n % n_unread));
+        }
+    }
+    /* the blocks begin with the last n % n_unread bytes */
+    reverse(fd, 0, n % n_unread);
+    reverse(fd, n % n_unread, n_unread);
+    reverse(fd, 0, n_unread);
+}
+
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const struct iovec *iov, size_t len)
 {
     struct loop_block *block = make_block(len);
+    if (!block && fd->unread && fd->is_byte_stream) {
+        exchange(fd, iov, len);
+    }
     if (!block) {
         return false;
     }

@@ -39,7 +39,8 @@ bool loop_unread_give_back(struct loop_fd *fd, struct loop_block *block);
 void loop_unread_append(struct loop_fd *fd, struct loop_block *block);
 
 /* Copies the first `len` bytes of vectors behind all other unread bytes of `fd`: they were received after those.
- * Returns false without memory. */
+ * Returns false without memory. The vectors of a byte stream then have the first `len` bytes of all, which the caller
+ * delivers. A message is delivered before those that are unread. */
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const struct iovec *iov, size_t len);
 
 /* Has the unread bytes wait in memory of their own, where the backend has few of the blocks left that they are in: they

@@ -49,7 +49,8 @@ static void look_for_lost_end(struct loop_uring *uring, struct loop_job *job, ui
 }
 
 /* Puts bytes that came to the ring's buffer `index` behind unread bytes, which were given back since the receive was
- * submitted. It has been recalled for them. Returns false when there are none, or no memory. */
+ * submitted. It has been recalled for them. Returns false when there are none, or no memory: the buffer then has the
+ * bytes to deliver. */
 static bool put_behind(struct loop_uring *uring, struct loop_job *job, unsigned index, int32_t n)
 {
     struct loop_buffers *buffers = job->u.args.receive.buffers;

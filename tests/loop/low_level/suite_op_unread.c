@@ -5,6 +5,8 @@
  */
 #include "descriptors.h"
 
+#include <loop/kernel/fail.h>
+
 #include <sys/uio.h>
 
 enum kind { RECV, PEEK, READ, READV, RECV_MSG, KINDS };
@@ -309,3 +311,75 @@ LOOP_TEST(bytes_given_back_and_taken_do_not_end_a_multishot_recv)
     close(given.trigger_peer);
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+/* ---- without memory ---- */
+
+/* Lets no allocation succeed until the operation has ended, which was in the ring when bytes were given back. */
+static void give_back_and_fail(void *unused, int64_t result)
+{
+    give_back(unused, result);
+    CHECK_IS(loop_fd_unread(given.fd, "yz", 2), 0);
+    CHECK(loop_kernel_fail_set("malloc:ENOMEM:1+1"));
+}
+
+static void arm_to_fail(void)
+{
+    START(loop_op_recv(given.env->scope, given.trigger, &given.byte, 1, 0, give_back_and_fail, NULL));
+}
+
+/* Allocations fail from the moment at which bytes are given back. In the second row more has come than was given
+ * back. */
+LOOP_TEST_ROWS(p17_what_the_ring_has_read_follows_bytes_given_back_without_memory, KINDS * 2)
+{
+    static size_t at, n;
+    static const char all[] = "yzabcdefghijklmnop";
+
+    BEGIN;
+    prepare(env);
+    arm_to_fail();
+    START(start((enum kind)(script.row % KINDS)));
+    AWAIT(turns(env->scope, 3, GO));
+    n = script.row < KINDS ? 3 : 9;
+    fire();
+    CHECK_IS(send(given.peer, all + 4, n, 0), (ssize_t)n);
+    WAIT_UNTIL(given.triggered.count && given.done.count);
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK(given.done.result > 0);
+    at = script.row % KINDS == PEEK ? 0 : (size_t)given.done.result;
+    READ_REST(4 + n);
+    CHECK_IS(at, 4 + n);
+    CHECK(memcmp(given.bytes, all, 4 + n) == 0);
+    close(given.peer);
+    close(given.trigger_peer);
+    END;
+}
+
+LOOP_TEST(p17_what_a_multishot_recv_has_got_follows_bytes_given_back_without_memory)
+{
+    static size_t at;
+
+    BEGIN;
+    prepare(env);
+    arm_to_fail();
+    receive(64);
+    AWAIT(turns(env->scope, 3, GO));
+    fire();
+    CHECK_IS(send(given.peer, "cdefgh", 6, 0), 6);
+    WAIT_UNTIL(given.triggered.count && (received.ends || received.length == 10));
+    CHECK(loop_kernel_fail_set(NULL));
+    at = received.length;
+    memcpy(given.bytes, received.bytes, at);
+    if (received.ends) {
+        CHECK_IS(received.end, -ENOBUFS);
+        READ_REST(10);
+    }
+    CHECK_IS(at, 10);
+    CHECK(memcmp(given.bytes, "yzabcdefgh", 10) == 0);
+    close(given.peer);
+    close(given.trigger_peer);
+    END;
+}
+
+#endif
