@@ -190,6 +190,15 @@ static struct loop_fd *make_of_kind(struct loop_scope *scope, int number, bool i
     return fd;
 }
 
+/* Closes a number whose flags the kernel does not return because of `error`. One that is not open may be another
+ * thread's by now. */
+static void close_open(int number, int error)
+{
+    if (error != EBADF) {
+        loop_kernel_close(number);
+    }
+}
+
 struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
 {
     if (!loop_scope_is_good(scope, __func__)) {
@@ -198,6 +207,7 @@ struct loop_fd *loop_fd_adopt(struct loop_scope *scope, int number)
     }
     int flags = loop_kernel_fcntl(number, F_GETFL, 0);
     if (flags < 0) {
+        close_open(number, errno);
         return NULL;
     }
     int descriptor_flags = loop_kernel_fcntl(number, F_GETFD, 0);

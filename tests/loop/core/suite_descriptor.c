@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <loop/kernel/fail.h>
+
 #include <sys/eventfd.h>
 
 /* ---- P6: descriptors ---- */
@@ -133,6 +135,25 @@ LOOP_TEST(p06_adopted_descriptors_become_cloexec_and_streams_nonblocking)
     CHECK_IS(fcntl(file, F_GETFD), FD_CLOEXEC);
     END;
 }
+
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+/* As a filter of system calls may have it. */
+LOOP_TEST(p06_a_descriptor_whose_flags_the_kernel_refuses_is_closed)
+{
+    static int fds[2];
+
+    BEGIN;
+    make_pair(fds);
+    CHECK(loop_kernel_fail_set("fcntl:EPERM:1"));
+    CHECK(!loop_fd_adopt(env->scope, fds[0]));
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK_IS(fcntl(fds[0], F_GETFD), -1);
+    close(fds[1]);
+    END;
+}
+
+#endif
 
 LOOP_TEST(p06_what_is_no_descriptor_is_not_adopted)
 {
