@@ -124,13 +124,14 @@ LOOP_API loop_job loop_read(struct loop_source *source, void *buf, size_t len, l
 LOOP_API loop_job loop_read_exact(struct loop_source *source, void *buf, size_t len, loop_fn *fn, void *arg);
 
 /* Reads without waiting. Returns 1 to `len` bytes, 0 at the end of the source, or -errno. -EAGAIN when a read would
- * wait or other reads are waiting, and always for a source without try_read. -EINVAL when `len` is 0. -ECANCELED when
- * the scope is cancelled or has ended, -ETIMEDOUT after its deadline. */
+ * wait or other reads are waiting, and always for a source without try_read, such as loop_reader_source. -EINVAL when
+ * `len` is 0. -ECANCELED when the scope is cancelled or has ended, -ETIMEDOUT after its deadline. */
 LOOP_API int64_t loop_try_read(struct loop_source *source, void *buf, size_t len);
 
 /* Waits until loop_try_read may return something other than -EAGAIN. Resumes with 0, and reads nothing. Waits in one
- * line with the reads of the source. Ends with -EOPNOTSUPP for a source that cannot detect it: a file, or a source of
- * the program without wait_readable. */
+ * line with the reads of the source. Ends with -EOPNOTSUPP for a source that cannot detect it: a file, a source of the
+ * program without wait_readable, or loop_reader_source. Bytes for a reader arrive only in its own buffer:
+ * loop_reader_fill waits for them, and loop_reader_peek returns them. */
 LOOP_API loop_job loop_wait_readable(struct loop_source *source, loop_fn *fn, void *arg);
 
 /* Returns false only where a read would have to wait: nothing has come that was not read, neither bytes nor the end nor
