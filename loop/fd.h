@@ -97,9 +97,12 @@ LOOP_API loop_job loop_fd_take(struct loop_fd *fd, loop_fn *fn, void *arg);
  * them. */
 
 /* Gives back `len` bytes, which are copied. They precede all other unread bytes, so several calls give bytes back in
- * reverse order: the last bytes first. Returns 0; -EBADF when the descriptor is closed or a close was requested;
- * -ENOMEM; -EINVAL when `bytes` is NULL and `len` is not 0. A descriptor that is being taken accepts bytes until the
- * continuation of loop_fd_take is resumed, which gets them. */
+ * reverse order: the last bytes first. They also precede what a loop_stream has read and not delivered, so its
+ * continuation may give back the end of a chunk, whether it cancels the stream or not.
+ *
+ * Returns 0; -EBADF when the descriptor is closed or a close was requested; -ENOMEM; -EINVAL when `bytes` is NULL and
+ * `len` is not 0. A descriptor that is being taken accepts bytes until the continuation of loop_fd_take is resumed,
+ * which gets them. */
 LOOP_API int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len);
 
 /* Returns how many unread bytes there are. */

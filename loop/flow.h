@@ -159,8 +159,9 @@ typedef void loop_stream_fn(void *arg, int64_t result, struct loop_chunk *chunk)
  * it.
  *
  * Cancelled, it ends with -ECANCELED. Bytes not yet read stay in the source. Bytes already read are delivered first,
- * and wait for a chunk where none is free; but when the scope is cancelled, bytes that would have to wait are
- * dropped. Where there is no memory to wait, the stream ends with -ENOMEM, and the bytes go back to the source. */
+ * and wait for a chunk where none is free. Where earlier bytes are given back before that (loop_fd_unread), they follow
+ * those as unread bytes instead. When the scope is cancelled, bytes that would have to wait are dropped. Where there is
+ * no memory to wait, the stream ends with -ENOMEM, and the bytes go back to the source. */
 LOOP_API loop_job loop_stream(struct loop_source *source, loop_stream_fn *fn, void *arg);
 
 /* ---- writing ---- */

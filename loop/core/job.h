@@ -111,6 +111,9 @@ struct loop_job_kind {
     /* Resumes a paused stream. Idempotent, returns 0 or -ENOENT, and is called only while the job has no result. NULL
      * where `pause` is NULL. */
     int (*resume)(struct loop *loop, struct loop_job *job);
+    /* Puts bytes of the descriptor that the job has read and not delivered before its unread bytes: they follow others
+     * that are given back now. Returns 0 or -ENOMEM. From anywhere. NULL for a kind that has none. */
+    int (*unread_ahead)(struct loop *loop, struct loop_job *job);
     /* Ends the job, which waits in a line of writers, with `error`: a write in front of it has failed, and its bytes
      * would follow a gap. From anywhere. NULL for a kind that writes no bytes of a flow. */
     void (*lose)(struct loop *loop, struct loop_job *job, int64_t error);

@@ -99,6 +99,16 @@ struct loop_block *loop_block_of(const void *bytes, size_t len)
     return block;
 }
 
+struct loop_block *loop_block_gather(const struct iovec *iov, size_t len)
+{
+    struct loop_block *block = make_block(len);
+    for (size_t at = 0, n; block && at < len; at += n, iov++) {
+        n = iov->iov_len < len - at ? iov->iov_len : len - at;
+        memcpy((char *)block->bytes + at, iov->iov_base, n);
+    }
+    return block;
+}
+
 struct loop_block *loop_block_trim(struct loop_block *block)
 {
     if (block->is_backends) {
@@ -225,16 +235,12 @@ static void exchange(const struct loop_fd *fd, const struct iovec *iov, size_t l
 
 bool loop_unread_put_behind(struct loop *loop, struct loop_fd *fd, const struct iovec *iov, size_t len)
 {
-    struct loop_block *block = make_block(len);
+    struct loop_block *block = loop_block_gather(iov, len);
     if (!block && fd->unread && fd->is_byte_stream) {
         exchange(fd, iov, len);
     }
     if (!block) {
         return false;
-    }
-    for (size_t at = 0, n; at < len; at += n, iov++) {
-        n = iov->iov_len < len - at ? iov->iov_len : len - at;
-        memcpy((char *)block->bytes + at, iov->iov_base, n);
     }
     append(fd, block);
     begin(fd);
@@ -421,6 +427,18 @@ static bool accepts_bytes(const struct loop_fd *fd)
     return fd->state == LOOP_FD_OPEN || is_being_taken;
 }
 
+/* Has streams put what they have read and not lent before the unread bytes. It follows bytes that are given back now.
+ * Returns 0 or -ENOMEM. */
+static int unread_ahead(struct loop_fd *fd)
+{
+    int error = 0;
+    for (struct loop_hnode *node = fd->jobs.first; node && !error; node = node->next) {
+        struct loop_job *job = LOOP_CONTAINER(node, struct loop_job, in_fd);
+        error = job->kind->unread_ahead ? job->kind->unread_ahead(fd->scope->loop, job) : 0;
+    }
+    return error;
+}
+
 int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
 {
     if (!loop_fd_is_good(fd, __func__)) {
@@ -433,7 +451,8 @@ int loop_fd_unread(struct loop_fd *fd, const void *bytes, size_t len)
         return len == 0 ? 0 : -EINVAL;
     }
     struct loop_block *block = loop_block_of(bytes, len);
-    if (!block) {
+    if (!block || unread_ahead(fd)) {
+        loop_kernel_free(block);
         return -ENOMEM;
     }
     loop_unread_put(fd->scope->loop, fd, block);
@@ -444,6 +463,7 @@ bool loop_unread_give_back(struct loop_fd *fd, struct loop_block *block)
 {
     bool is_accepted = accepts_bytes(fd);
     if (is_accepted) {
+        (void)unread_ahead(fd); /* without memory those come first */
         loop_unread_put(fd->scope->loop, fd, block);
     } else {
         loop_block_free(fd->scope->loop, block);

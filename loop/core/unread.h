@@ -56,6 +56,9 @@ void loop_unread_end_receiving(struct loop_fd *fd);
 /* Returns a block with a copy of the bytes; NULL when there is no memory. */
 struct loop_block *loop_block_of(const void *bytes, size_t len);
 
+/* Returns a block with a copy of the first `len` bytes of vectors; NULL when there is no memory. */
+struct loop_block *loop_block_gather(const struct iovec *iov, size_t len);
+
 /* Shrinks a block that may wait for long: that of a copy is large and often has few bytes left. Takes ownership, and
  * returns the block that the caller owns now. A block that cannot be shrunk, or is a backend's, stays as it is. */
 struct loop_block *loop_block_trim(struct loop_block *block);

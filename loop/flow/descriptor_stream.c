@@ -265,12 +265,47 @@ static int resume_stream(struct loop *loop, struct loop_job *job)
     return 0;
 }
 
+/* Returns the bytes that were read and not lent; NULL when there is no memory. */
+static struct loop_block *gather(const struct loop_stream *stream)
+{
+    struct iovec iov[CHUNKS_MAX];
+    size_t len = 0;
+    struct loop_chunk *chunk = stream->last;
+    for (unsigned n = 0; n == 0 || chunk != stream->last; n++) {
+        chunk = chunk->next;
+        assert(n < CHUNKS_MAX);
+        iov[n] = (struct iovec){loop_chunk_memory(chunk), chunk->used};
+        len += chunk->used;
+    }
+    return loop_block_gather(iov, len);
+}
+
+/* Gives what was read and not lent back. A cancelled stream has nothing to lend any more, and ends. */
+static int unread_ahead(struct loop *loop, struct loop_job *job)
+{
+    struct loop_stream *stream = loop_stream_of(job);
+    struct loop_block *block = stream->last ? gather(stream) : NULL;
+    if (!block) {
+        return stream->last ? -ENOMEM : 0;
+    }
+    while (stream->last) {
+        loop_region_give(loop, loop_stream_shift(stream));
+    }
+    loop_unread_put(loop, job->fd, block);
+    if (job->is_cancelled && !job->is_delivering) {
+        loop_job_complete(loop, job, -ECANCELED);
+        loop_ready_reader_left(loop, job->fd);
+    }
+    return 0;
+}
+
 static const struct loop_job_kind stream_kind = {.name = "stream",
                                                  .cancel = cancel_stream,
                                                  .attempt = attempt_stream,
                                                  .got_chunk = stream_got_chunk,
                                                  .pause = pause_stream,
                                                  .resume = resume_stream,
+                                                 .unread_ahead = unread_ahead,
                                                  .reads_ahead = true,
                                                  .continuation = LOOP_CALLS_STREAM_FN};
 
@@ -289,6 +324,7 @@ static const struct loop_job_kind member_kind = {.name = "stream",
                                                  .got_chunk = stream_got_chunk,
                                                  .pause = pause_stream,
                                                  .resume = resume_stream,
+                                                 .unread_ahead = unread_ahead,
                                                  .leave = part,
                                                  .reads_ahead = true,
                                                  .uses_args = true,

@@ -553,3 +553,84 @@ LOOP_TEST_WITH(keepers_of_all_chunks_hold_streams_back_and_nothing_else, .n_bloc
     WAIT_UNTIL(copy.count);
     END;
 }
+
+/* ---- bytes that are given back ---- */
+
+enum { IN_DELIVERY, IN_DELIVERY_PAUSED, IN_DELIVERY_CANCELLED, PAUSED, CANCELLED, GIVES_BACK };
+enum { GIVER_BYTES = 5 * 4096 };
+
+static struct {
+    struct loop_env *env;
+    struct loop_fd *fd;
+    loop_job stream;
+    unsigned how, chunks;
+    size_t length;
+    struct once ended;
+    char bytes[GIVER_BYTES], sent[GIVER_BYTES];
+} giver;
+
+static void give_last_back(size_t len)
+{
+    giver.length -= len;
+    CHECK_IS(loop_fd_unread(giver.fd, giver.bytes + giver.length, len), 0);
+}
+
+/* The second read of a stream that has filled a chunk takes several. */
+static void give_second_back(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    if (!chunk) {
+        once_resumed(&giver.ended, result);
+        return;
+    }
+    memcpy(giver.bytes + giver.length, loop_chunk_data(chunk), (size_t)result);
+    giver.length += (size_t)result;
+    if (++giver.chunks == 2 && giver.how <= IN_DELIVERY_CANCELLED) {
+        give_last_back((size_t)result / 2);
+    }
+    if (giver.chunks == 2 && giver.how == IN_DELIVERY_CANCELLED) {
+        CHECK_IS(loop_cancel(giver.env->loop, giver.stream), 0);
+    } else if (giver.chunks == 2 && giver.how != IN_DELIVERY) {
+        CHECK_IS(loop_pause(giver.env->loop, giver.stream), 0);
+    }
+    script_poke();
+}
+
+/* Bytes that a stream has read and not delivered follow those that are given back. */
+LOOP_TEST_ROWS(p17_bytes_given_back_come_before_what_a_stream_has_read, GIVES_BACK)
+{
+    static struct loop_flow *flows[2];
+
+    BEGIN;
+    memset(&giver, 0, sizeof giver);
+    giver.env = env;
+    giver.how = script.row;
+    make_flows(env->scope, flows);
+    giver.fd = flows[0]->fd;
+    fill_pattern(giver.sent, GIVER_BYTES, 5);
+    CHECK_IS(send(loop_fd_peek(flows[1]->fd), giver.sent, GIVER_BYTES, 0), GIVER_BYTES);
+    giver.stream = START(loop_stream(&flows[0]->source, give_second_back, NULL));
+    WAIT_UNTIL(giver.chunks >= 2);
+    if (script.row == CANCELLED) {
+        CHECK_IS(loop_cancel(env->loop, giver.stream), 0);
+    }
+    if (script.row >= PAUSED) {
+        give_last_back(100);
+    }
+    if (script.row == PAUSED || script.row == IN_DELIVERY_PAUSED) {
+        CHECK_IS(loop_resume(env->loop, giver.stream), 0);
+    }
+    WAIT_UNTIL(giver.length == GIVER_BYTES || giver.ended.count);
+    if (giver.ended.count) {
+        CHECK_IS(giver.ended.result, -ECANCELED);
+        CHECK(giver.length < GIVER_BYTES);
+        AWAIT(loop_read_exact(&flows[0]->source, giver.bytes + giver.length, GIVER_BYTES - giver.length, GO));
+        CHECK_IS(result, GIVER_BYTES - giver.length);
+    } else {
+        CHECK(script.row != CANCELLED && script.row != IN_DELIVERY_CANCELLED);
+        CHECK_IS(loop_cancel(env->loop, giver.stream), 0);
+        WAIT_UNTIL(giver.ended.count);
+    }
+    CHECK(is_pattern(giver.bytes, GIVER_BYTES, 5));
+    END;
+}
