@@ -34,10 +34,27 @@ static int64_t read_result(const struct loop_job *job, int64_t result)
     return job->done;
 }
 
+/* Ends a cancelled read with the bytes that have come. */
+static enum loop_attempt attempt_end(struct loop *loop, struct loop_job *job)
+{
+    (void)loop;
+    assert(job->is_cancelled && job->done > 0);
+    job->result = job->done;
+    return LOOP_ATTEMPT_DONE;
+}
+
+/* A cancelled read with some bytes. It keeps its place: a read behind it, which may have its bytes at once, must not be
+ * resumed before. */
+static const struct loop_job_kind ended_kind = {.name = "read", .cancel = loop_job_cancel_here, .attempt = attempt_end};
+
 static void cancel_read(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RING) {
         loop->backend->cancel(loop, job);
+    } else if (job->where == LOOP_AT_WAIT && job->is_exact && job->done > 0) {
+        job->kind = &ended_kind;
+        job->fd->ready |= POLLIN;
+        loop_ready_activate(loop, job->fd);
     } else {
         loop_job_complete(loop, job, read_result(job, loop_job_cancel_error(job)));
     }

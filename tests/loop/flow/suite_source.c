@@ -282,3 +282,59 @@ LOOP_TEST(sources_take_back_what_they_delivered)
     CHECK_IS(loop_source_unread(&flows[0]->source, "x", 1), -EBADF);
     END;
 }
+
+/* ---- a cancel behind some bytes ---- */
+
+static struct {
+    struct loop_env *env;
+    loop_job exact;
+    int peer;
+    char order[3];
+    unsigned ended;
+} line;
+
+static void on_exact(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 3);
+    line.order[line.ended++] = 'e';
+    script_poke();
+}
+
+static void on_next(void *unused, int64_t result)
+{
+    (void)unused;
+    CHECK_IS(result, 3);
+    line.order[line.ended++] = 'n';
+    script_poke();
+}
+
+static void cancel_and_send(void *unused, int64_t result)
+{
+    (void)unused;
+    (void)result;
+    CHECK_IS(send(line.peer, "def", 3, 0), 3);
+    CHECK_IS(loop_cancel(line.env->loop, line.exact), 0);
+}
+
+/* The read behind it has its bytes in the same turn. */
+LOOP_TEST(p17_a_read_exact_that_is_cancelled_is_resumed_before_the_next_read)
+{
+    static struct loop_flow *flows[2];
+    static char first[8], second[3];
+
+    BEGIN;
+    memset(&line, 0, sizeof line);
+    line.env = env;
+    make_flows(env->scope, flows);
+    line.peer = loop_fd_peek(flows[1]->fd);
+    line.exact = START(loop_read_exact(&flows[0]->source, first, sizeof first, on_exact, NULL));
+    START(loop_read_exact(&flows[0]->source, second, sizeof second, on_next, NULL));
+    CHECK_IS(send(line.peer, "abc", 3, 0), 3);
+    AWAIT(turns(env->scope, 5, GO));
+    START(loop_sleep(env->scope, LOOP_MILLISECOND, cancel_and_send, NULL));
+    WAIT_UNTIL(line.ended == 2);
+    CHECK_TEXT(line.order, "en");
+    CHECK(memcmp(first, "abc", 3) == 0 && memcmp(second, "def", 3) == 0);
+    END;
+}
