@@ -44,8 +44,8 @@ struct connecting {
     bool waits_for_ipv6, has_waited;
     bool has_said; /* what became of an address */
     bool is_ending;
-    int64_t result; /* when it ends */
-    int64_t first_error;
+    int64_t result;      /* when it ends */
+    int64_t first_error; /* of the address that was tried first */
     struct loop_flow *winner, **out;
 };
 
@@ -130,7 +130,9 @@ static void on_attempt(void *arg, int64_t result)
         fail(connecting, result);
     } else {
         say_address(connecting, &attempt->address, strerror((int)-result));
-        connecting->first_error = connecting->first_error ? connecting->first_error : result;
+        if (!attempt->next) { /* the first: others may have failed before it */
+            connecting->first_error = result;
+        }
         start_next(connecting);
     }
 }

@@ -124,6 +124,22 @@ LOOP_TEST(p31_the_error_names_every_address)
     END;
 }
 
+/* The address that is tried first fails last. */
+LOOP_TEST(the_error_is_that_of_the_address_tried_first)
+{
+    BEGIN;
+    serve_hosts(env, "127.0.0.2 one\n127.0.0.3 one\n");
+    make_black_hole();
+    how.attempt_delay_ns = LOOP_MILLISECOND;
+    how.connect.timeout_ns = 50 * LOOP_MILLISECOND;
+    AWAIT(loop_connect_name(env->scope, "one", port, &how, &flow, &error, GO));
+    CHECK_IS(result, -ETIMEDOUT);
+    CHECK(strstr(error.text, "127.0.0.2:") > strstr(error.text, "127.0.0.3:"));
+    close_black_hole();
+    stop_serving();
+    END;
+}
+
 /* All of them are tried, one after the other, until one answers. If none does, the error is as long as there is room.
  */
 LOOP_TEST_ROWS(a_hundred_addresses_are_tried, 2)
