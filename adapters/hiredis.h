@@ -26,6 +26,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -161,6 +162,27 @@ static inline void loop_hiredis_schedule(void *arg, struct timeval after)
 }
 #endif
 
+static inline bool loop_hiredis_has_connect_callback(const redisAsyncContext *context)
+{
+#if HIREDIS_MAJOR > 1 || (HIREDIS_MAJOR == 1 && HIREDIS_MINOR >= 1)
+    return context->onConnect || context->onConnectNC;
+#else
+    return context->onConnect != NULL;
+#endif
+}
+
+/* Has hiredis notice the end of the connect, or its timeout. */
+static inline void loop_hiredis_await_connect(struct loop_hiredis *adapter)
+{
+    loop_hiredis_add_write(adapter);
+#if HIREDIS_MAJOR >= 1
+    const struct timeval *timeout = adapter->context->c.connect_timeout;
+    if (timeout && (timeout->tv_sec > 0 || timeout->tv_usec > 0)) {
+        loop_hiredis_schedule(adapter, *timeout);
+    }
+#endif
+}
+
 /* ---- for programs ---- */
 
 /* Attaches a connection to the loop, before its first command. `context` may be NULL, or have failed already.
@@ -196,8 +218,8 @@ static inline int loop_hiredis_attach(struct loop_scope *scope, redisAsyncContex
 #if HIREDIS_MAJOR >= 1
     context->ev.scheduleTimer = loop_hiredis_schedule;
 #endif
-    if (context->onConnect) {
-        loop_hiredis_add_write(adapter); /* as hiredis does when the callback is set later */
+    if (loop_hiredis_has_connect_callback(context)) {
+        loop_hiredis_await_connect(adapter); /* as hiredis does when the callback is set later */
     }
     return 0;
 }

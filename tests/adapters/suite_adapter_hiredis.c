@@ -183,6 +183,61 @@ REDIS_TEST(a_timeout_of_centuries_does_not_pass_at_once)
     END;
 }
 
+static int set_connect_callback(void)
+{
+    return redisAsyncSetConnectCallback(redis, on_connect);
+}
+
+#if HIREDIS_MAJOR > 1 || HIREDIS_MINOR >= 1
+static void on_connect_nc(redisAsyncContext *context, int status)
+{
+    on_connect(context, status);
+}
+
+static int set_connect_callback_nc(void)
+{
+    return redisAsyncSetConnectCallbackNC(redis, on_connect_nc);
+}
+
+static int (*const set_callbacks[])(void) = {set_connect_callback, set_connect_callback_nc};
+#else
+static int (*const set_callbacks[])(void) = {set_connect_callback};
+#endif
+
+/* The full backlog of a listener never lets a connect complete. The callback is set before the attach and after it. */
+REDIS_TEST_ROWS(a_connect_timeout_passes_without_a_command, 2 * COUNT_OF(set_callbacks))
+{
+    static struct sockaddr_in address = {.sin_family = AF_INET};
+    static struct timeval timeout = {.tv_usec = 20000};
+    static redisOptions options;
+    static socklen_t len = sizeof address;
+    static int listener, client;
+
+    BEGIN;
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    CHECK_IS(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_IS(listen(listener, 0), 0);
+    CHECK_IS(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    client = connect_to(&address);
+    REDIS_OPTIONS_SET_TCP(&options, "127.0.0.1", ntohs(address.sin_port));
+    options.connect_timeout = &timeout;
+    redis = redisAsyncConnectWithOptions(&options);
+    CHECK(redis && !redis->err);
+    if (script.row % 2 == 0) {
+        CHECK_IS(set_callbacks[script.row / 2](), REDIS_OK);
+    }
+    CHECK_IS(loop_hiredis_attach(env->scope, redis), 0);
+    if (script.row % 2 == 1) {
+        CHECK_IS(set_callbacks[script.row / 2](), REDIS_OK);
+    }
+    WAIT_UNTIL(n_connects);
+    CHECK_IS(connect_status, REDIS_ERR);
+    close(client);
+    close(listener);
+    END;
+}
+
 #endif
 
 REDIS_TEST(a_large_value_goes_both_ways)
