@@ -2,6 +2,7 @@
  *
  * Accepting on a listener; see acceptor.h.
  */
+#include <loop/kernel/file.h>
 #include <loop/kernel/socket.h>
 #include <loop/low_level.h>
 #include <loop/part.h>
@@ -108,22 +109,50 @@ void loop_acceptor_go_on(struct loop_acceptor *acceptor)
     }
 }
 
-void loop_acceptor_drain(struct loop_acceptor *acceptor)
+/* Accepts from `listener`, the number of the listener, until nothing waits there. */
+static void drain(struct loop_acceptor *acceptor, int listener)
 {
-    int listener = loop_fd_peek(loop_listener_fd(acceptor->listener));
-
+    acceptor->is_draining = true;
     for (unsigned i = 0; i < MOST_DRAINED && listener >= 0 && acceptor->ops->may_accept(acceptor->arg); i++) {
         int number = loop_kernel_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (number >= 0) {
             acceptor->ops->take(acceptor->arg, number);
         } else if (errno == EAGAIN || loop_net_accept_failed(acceptor->listener, -errno) != 0) {
-            return;
+            break;
         }
     }
+    acceptor->is_draining = false;
+}
+
+void loop_acceptor_drain(struct loop_acceptor *acceptor)
+{
+    drain(acceptor, loop_fd_peek(loop_listener_fd(acceptor->listener)));
 }
 
 void loop_acceptor_stop(struct loop_acceptor *acceptor)
 {
     loop_cancel(loop_scope_loop(acceptor->scope), acceptor->job);
     (void)loop_listener_close(acceptor->listener);
+}
+
+/* The loop has let the listener go, and it is closed at once: nothing comes between the last accept and the close. */
+static void on_left(void *arg, int64_t result)
+{
+    struct loop_acceptor *acceptor = arg;
+
+    acceptor->leaving = 0;
+    if (result >= 0) {
+        drain(acceptor, (int)result);
+        loop_kernel_close((int)result);
+    }
+    acceptor->ops->over(acceptor->arg, -ECANCELED);
+}
+
+void loop_acceptor_leave(struct loop_acceptor *acceptor)
+{
+    acceptor->leaving = loop_fd_take(loop_listener_fd(acceptor->listener), on_left, acceptor);
+    if (!acceptor->leaving) {
+        loop_acceptor_drain(acceptor);
+    }
+    loop_acceptor_stop(acceptor);
 }

@@ -24,7 +24,9 @@ struct loop_acceptor {
     struct loop_scope *scope; /* of the jobs */
     struct loop_listener *listener;
     bool is_one_by_one; /* accepts one, then asks may_accept */
+    bool is_draining;   /* what waits in the backlog is being accepted */
     loop_job job;       /* the accept, or the wait before the next; 0: neither */
+    loop_job leaving;   /* waits until the loop has let the listener go; 0: does not */
 };
 
 /* Accepts, unless an accept runs already or the owner may accept none. Returns 0 or -ENOMEM, for which `over` is not
@@ -38,7 +40,11 @@ void loop_acceptor_go_on(struct loop_acceptor *acceptor);
  * A shortage ends this. */
 void loop_acceptor_drain(struct loop_acceptor *acceptor);
 
-/* Cancels the accept, and closes the listener. */
+/* Cancels the accept, and closes the listener. The kernel resets what is in its backlog. */
 void loop_acceptor_stop(struct loop_acceptor *acceptor);
+
+/* Does the same, but drains the backlog directly before the close. That is soon: `leaving` is set until then, and
+ * `over` is called. Without memory the backlog is drained, and the listener closed, by this call. */
+void loop_acceptor_leave(struct loop_acceptor *acceptor);
 
 #endif

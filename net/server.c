@@ -115,7 +115,7 @@ static void finish_retiring(struct loop_server *server)
     bool is_carrying = server->hooks->is_carrying && server->hooks->is_carrying(server->hooks_arg);
     bool has_more = server->waiting >= 0 || server->n_drained > 0;
 
-    if (!server->acceptor.job && !is_carrying && !has_more) {
+    if (!server->acceptor.job && !server->acceptor.leaving && !is_carrying && !has_more) {
         loop_server_halt(server, server->retired_ns);
     }
 }
@@ -137,11 +137,14 @@ static void on_retired_too_long(void *arg, int64_t result)
     }
 }
 
+/* Closes the listener. Where no other program listens, what is in its backlog is accepted before. */
 static void begin_to_retire(struct loop_server *server)
 {
     server->is_retiring = true;
     server->retired_ns = LOOP_NEVER;
-    if (server->acceptor.listener) {
+    if (server->acceptor.listener && server->accepts && !server->is_replaced) {
+        loop_acceptor_leave(&server->acceptor);
+    } else if (server->acceptor.listener) {
         loop_acceptor_stop(&server->acceptor);
     }
 }
@@ -176,27 +179,14 @@ void loop_server_withdraw(struct loop_server *server, int64_t deadline_ns)
     }
 }
 
-/* The kernel resets what is in the backlog of a socket that is closed. */
-static void drain(struct loop_server *server)
-{
-    server->is_draining = true;
-    if (server->acceptor.listener) {
-        loop_acceptor_drain(&server->acceptor);
-    }
-    server->is_draining = false;
-    if (server->hooks->drain) {
-        server->hooks->drain(server->hooks_arg);
-    }
-}
-
 void loop_server_leave(struct loop_server *server, int64_t deadline_ns)
 {
     if (!loop_server_takes(server) || deadline_ns <= loop_now(server->loop)) {
         loop_server_halt(server, deadline_ns);
         return;
     }
-    if (!server->is_retiring) {
-        drain(server);
+    if (!server->is_retiring && server->hooks->drain) {
+        server->hooks->drain(server->hooks_arg);
     }
     retire(server, deadline_ns);
 }
@@ -325,7 +315,7 @@ static bool may_accept(void *arg)
 {
     const struct loop_server *server = arg;
 
-    bool is_over = server->is_stopped || server->is_retiring;
+    bool is_over = server->is_stopped || (server->is_retiring && !server->acceptor.is_draining);
 
     return server->accepts && !is_over && !loop_server_is_full(server);
 }
@@ -382,7 +372,7 @@ static void take(void *arg, int number)
     assert(number >= 0 && server->waiting < 0);
     if (has_to_wait(server)) {
         server->waiting = number;
-    } else if (server->is_draining && !server->hooks->take) {
+    } else if (server->acceptor.is_draining && !server->hooks->take) {
         serve_soon(server, number);
     } else {
         serve(server, number);

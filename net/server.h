@@ -50,10 +50,9 @@ struct loop_server {
     bool is_serving;    /* loop_server_start has succeeded: on_end is to be called */
     bool accepts;       /* its own acceptor runs */
     unsigned n_drained; /* accepted by a stop, and about to be served: each has a place below the limit */
-    bool is_draining;   /* they are being accepted */
     bool is_stopped, is_signalled;
     bool is_replaced; /* another program listens: what was accepted has to be served soon, beyond the limit as well */
-    bool is_retiring; /* its listener is closed; once what was accepted is served, it stops with this deadline: */
+    bool is_retiring; /* its listener closes; once what was accepted is served, it stops with this deadline: */
     int64_t retired_ns;
     struct loop_server_stats stats;
 };

@@ -268,14 +268,26 @@ static const char *serve_to_stop(struct loop_scope *scope)
     return directory;
 }
 
-/* Connects and sends a byte, to which the answer is the same one. */
-static int ask(void)
+/* Connects and sends a byte, to which the answer is the same one. Returns -1 when the connect is refused. */
+static int try_to_ask(void)
 {
     int fd = socket(serving.address.u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    CHECK_IS(connect(fd, &serving.address.u.any, serving.address.length), 0);
+    if (connect(fd, &serving.address.u.any, serving.address.length) < 0) {
+        CHECK(errno == ECONNREFUSED || errno == ENOENT);
+        close(fd);
+        return -1;
+    }
     CHECK_IS(send(fd, "x", 1, MSG_NOSIGNAL), 1);
     shutdown(fd, SHUT_WR);
+    return fd;
+}
+
+static int ask(void)
+{
+    int fd = try_to_ask();
+
+    CHECK(fd >= 0);
     return fd;
 }
 
@@ -315,6 +327,34 @@ LOOP_TEST_ROWS(p05_a_stop_serves_what_has_waited_in_the_backlog, COUNT_OF(stop_k
     answered = count_answered(clients, WAITING);
     CHECK(answered >= stop_kinds[script.row].served && answered == at_end.accepted);
     CHECK(stop_kinds[script.row].limit == 0 || at_end.connections_most <= stop_kinds[script.row].limit);
+    if (directory) {
+        remove_directory(directory);
+    }
+    END;
+}
+
+/* While the accept is cancelled the socket still listens. */
+LOOP_TEST_ROWS(p05_a_client_that_comes_during_a_stop_is_refused_or_served, 4)
+{
+    static const char *directory;
+    static int clients[10], client;
+    static unsigned n, answered;
+
+    BEGIN;
+    directory = serve_to_stop(env->scope);
+    AWAIT(turns(env->scope, 2, GO));
+    clients[n++] = ask();
+    loop_server_stop(serving.server, LOOP_NEVER);
+    while (n < COUNT_OF(clients) && (client = try_to_ask()) >= 0) {
+        clients[n++] = client;
+        AWAIT(turns(env->scope, 1, GO));
+    }
+    CHECK(n < COUNT_OF(clients));
+    WAIT_UNTIL(serving.ended.count);
+    ONCE_IS(serving.ended, 0);
+    answered = count_answered(clients, n);
+    CHECK_IS(answered, n);
+    CHECK_IS(at_end.accepted, n);
     if (directory) {
         remove_directory(directory);
     }
