@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define N_FILES 5
@@ -186,7 +185,7 @@ static int begin(struct loop_env *env, void *arg)
 
 /* ---- the world ---- */
 
-static int put_files(struct copier *copier)
+static int put_files(struct loop_world *world, struct copier *copier)
 {
     static const struct file files[N_FILES] = {
         {"a", 10}, {"b", 70000}, {"inner/empty", 0}, {"inner/c", 5000}, {"inner/most/d", 20000}};
@@ -198,11 +197,10 @@ static int put_files(struct copier *copier)
         copier->files[1].size = CP_BIG_BYTES + 123;
     }
     for (size_t i = 0; i < N_FILES && status == 0; i++) {
-        char path[64], *data = malloc(copier->files[i].size + 1);
+        char path[64], *data = loop_world_alloc(world, copier->files[i].size + 1);
         snprintf(path, sizeof path, "/from/%s", copier->files[i].name);
         explore_fill(data, copier->files[i].size, i, 0);
         status = loop_node_put_file(copier->node, path, data, copier->files[i].size);
-        free(data);
     }
     return status;
 }
@@ -228,7 +226,7 @@ static int build(struct loop_world *world, void *arg)
         loop_world_at(world, loop_simulation_choose(600) * (100 * LOOP_MICROSECOND), check_now, copier);
     }
     loop_world_at_end(world, check_end, copier);
-    return put_files(copier);
+    return put_files(world, copier);
 }
 
 int main(int argc, char **argv)

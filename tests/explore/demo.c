@@ -7,9 +7,11 @@
 #include "../../demos/common/arguments.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int loop_kernel_ioctl(int number, int what, void *argument);
+void *loop_kernel_malloc(size_t size);
 
 int explore_ioctl(int number, unsigned long what, ...)
 {
@@ -18,6 +20,21 @@ int explore_ioctl(int number, unsigned long what, ...)
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
     return loop_kernel_ioctl(number, (int)what, argument);
+}
+
+int explore_asprintf(char **text, const char *format, ...)
+{
+    va_list arguments, again;
+    va_start(arguments, format);
+    va_copy(again, arguments);
+    int len = vsnprintf(NULL, 0, format, arguments);
+    *text = len >= 0 ? loop_kernel_malloc((size_t)len + 1) : NULL;
+    if (*text) {
+        vsnprintf(*text, (size_t)len + 1, format, again);
+    }
+    va_end(again);
+    va_end(arguments);
+    return *text ? len : -1;
 }
 
 char **arguments_parse(const struct arguments_program *unused, int argc, char **argv)

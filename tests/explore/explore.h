@@ -40,4 +40,7 @@ bool explore_matches(const void *data, size_t len, uint64_t key, uint64_t at);
 /* ioctl(2) of demos, on the simulated kernel: see kernel_calls.h. */
 int explore_ioctl(int number, unsigned long what, ...);
 
+/* asprintf(3) of demos, into memory of the node. */
+__attribute__((format(printf, 2, 3))) int explore_asprintf(char **text, const char *format, ...);
+
 #endif
