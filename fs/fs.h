@@ -61,6 +61,10 @@ struct loop_dir {
     struct loop_scope *scope;
     struct loop_fd *fd; /* NULL: the current directory, at the time of use */
     bool is_confined;   /* no path escapes it */
+    /* for the library: the device that it was on when a thread looked, or 0, and whether a cached file of that is
+     * opened without waiting for a network or another process */
+    uint64_t device;
+    bool is_local;
 };
 
 /* Opens the directory `path`. `*opened` is confined to it, also when `dir` is env->fs. It belongs to `scope` and closes

@@ -16,7 +16,13 @@ static int64_t run_open_dir(struct loop_fs_request *request)
 {
     request->made.number =
         loop_fs_open_at(request->at, request->path, &(struct open_how){.flags = O_PATH | O_DIRECTORY});
-    return request->made.number < 0 ? request->made.number : 0;
+    if (request->made.number < 0) {
+        return request->made.number;
+    }
+    if (!request->at.only_cached) { /* what is cached is on the file system of its directory */
+        loop_fs_find_system(request->made.number, &request->system);
+    }
+    return 0;
 }
 
 static int64_t deliver_dir(struct loop_fs_request *request, int64_t result)
@@ -26,7 +32,11 @@ static int64_t deliver_dir(struct loop_fs_request *request, int64_t result)
 
     assert(request->out || !fd);
     if (dir) {
-        *dir = (struct loop_dir){.scope = request->scope, .fd = fd, .is_confined = true};
+        *dir = (struct loop_dir){.scope = request->scope,
+                                 .fd = fd,
+                                 .is_confined = true,
+                                 .device = request->system.device,
+                                 .is_local = request->system.is_local};
         *(struct loop_dir **)request->out = dir;
     } else if (fd) {
         loop_fd_destroy(fd);

@@ -13,11 +13,21 @@
 #include <limits.h>
 #include <string.h>
 
+/* Returns whether a thread is to find out about the file system of the current directory, which may be another one at
+ * each call. That of a directory which was opened is known. */
+static bool is_to_find_system(const struct loop_fs_request *request)
+{
+    return request->tries_cache && !request->at.only_cached && request->dir->is_confined && !request->dir->fd;
+}
+
 static int64_t run(void *arg)
 {
     struct loop_fs_request *request = arg;
 
     assert(request->run); /* what the continuation writes is not for a thread, which may be late */
+    if (is_to_find_system(request)) {
+        loop_fs_find_current_system(&request->system);
+    }
     return request->result = request->run(request);
 }
 
@@ -27,6 +37,10 @@ static void on_done(void *arg, int64_t result)
 
     assert(!request->is_delivered);
     request->is_delivered = result >= 0;
+    if (request->is_delivered && is_to_find_system(request)) {
+        request->dir->device = request->system.device;
+        request->dir->is_local = request->system.is_local;
+    }
     if (request->deliver) {
         result = request->deliver(request, result);
     }
@@ -122,6 +136,7 @@ static struct loop_fd *fill_places(struct loop_fs_request *request)
         return request->file;
     }
     request->at = place_of(request->dir);
+    request->system = (struct loop_fs_system){request->dir->device, request->dir->is_local};
     return request->dir->fd;
 }
 
@@ -162,18 +177,24 @@ static bool is_usable(const struct loop_dir *dir, const struct loop_scope *scope
     return !dir->fd || (loop_scope_loop(loop_fd_scope(dir->fd)) == loop_scope_loop(scope) && loop_fd_is_open(dir->fd));
 }
 
+/* Returns whether the directory is known to be on a local file system. */
+static bool is_local(const struct loop_dir *dir)
+{
+    return dir->is_confined && dir->is_local && (dir->fd || loop_fs_device(AT_FDCWD) == dir->device);
+}
+
 /* Runs the request on the loop's thread, out of the kernel's cache, which takes less time than waking a thread. Returns
  * false when the path is not in the cache, or that can not be known. */
 static bool try_cache(struct loop_fs_request *request, int64_t *result)
 {
     const struct loop_dir *dir = request->dir;
 
-    if (!request->tries_cache || !dir->is_confined || !is_usable(dir, request->scope) ||
+    if (!request->tries_cache || !is_local(dir) || !is_usable(dir, request->scope) ||
         loop_scope_is_cancelled(request->scope)) {
         return false;
     }
     assert(!request->file && !request->has_second && !request->at.only_cached);
-    request->at = place_of(dir);
+    (void)fill_places(request);
     request->at.only_cached = true;
     *result = run(request);
     return *result != -EAGAIN;

@@ -34,6 +34,7 @@ struct loop_fs_request {
     int error; /* of bad arguments: the job completes with this, and nothing is done */
     /* derived from the above */
     struct loop_fs_place at, second; /* of a file: its number */
+    struct loop_fs_system system;    /* of `dir`; of a directory that was opened */
     int used_number;
     /* the arguments of single operations */
     bool tries_cache;  /* run on the loop's thread first, with `at.only_cached` */

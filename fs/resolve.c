@@ -26,6 +26,62 @@
 #define KERNEL_TRIES 100
 #define WALK_TRIES 1000
 
+/* ---- file systems ---- */
+
+/* Returns whether the file system can open and examine a cached file without waiting: not one on a network, nor one
+ * that a program serves. On a network this may wait as well. */
+static bool is_local(int number)
+{
+    struct statfs fs;
+
+    if (loop_kernel_fstatfs(number, &fs) < 0) {
+        return false;
+    }
+    switch ((unsigned long)fs.f_type) {
+    case EXT4_SUPER_MAGIC: /* and those before it */
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+    case RAMFS_MAGIC:
+    case SQUASHFS_MAGIC:
+    case OVERLAYFS_SUPER_MAGIC: return true;
+    default: return false;
+    }
+}
+
+/* AT_STATX_DONT_SYNC: no server is asked. */
+uint64_t loop_fs_device(int number)
+{
+    struct statx status;
+
+    if (loop_kernel_statx(number, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &status) < 0) {
+        return 0;
+    }
+    return (uint64_t)status.stx_dev_major << 32 | status.stx_dev_minor;
+}
+
+void loop_fs_find_system(int number, struct loop_fs_system *system)
+{
+    uint64_t device = loop_fs_device(number);
+
+    if (device != system->device) {
+        *system = (struct loop_fs_system){.device = device, .is_local = device && is_local(number)};
+    }
+}
+
+void loop_fs_find_current_system(struct loop_fs_system *system)
+{
+    if (loop_fs_device(AT_FDCWD) == system->device) {
+        return;
+    }
+    int number = (int)loop_fs_outcome(loop_kernel_openat(AT_FDCWD, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0));
+    if (number >= 0) {
+        loop_fs_find_system(number, system);
+        loop_kernel_close(number);
+    }
+}
+
 /* ---- opening ---- */
 
 static int open_once(int number, const char *path, const struct open_how *how)
@@ -129,36 +185,13 @@ static int open_itself(int number, const struct open_how *how)
     return result == -ENOENT ? -EACCES : result;
 }
 
-/* Returns whether the file system can open and examine a cached file without waiting: not one on a network, nor one
- * that a program serves. */
-static bool is_local(int number)
-{
-    struct statfs fs;
-
-    if ((number == AT_FDCWD ? loop_kernel_statfs(".", &fs) : loop_kernel_fstatfs(number, &fs)) < 0) {
-        return false;
-    }
-    switch ((unsigned long)fs.f_type) {
-    case EXT4_SUPER_MAGIC: /* and those before it */
-    case XFS_SUPER_MAGIC:
-    case BTRFS_SUPER_MAGIC:
-    case F2FS_SUPER_MAGIC:
-    case TMPFS_MAGIC:
-    case RAMFS_MAGIC:
-    case SQUASHFS_MAGIC:
-    case OVERLAYFS_SUPER_MAGIC: return true;
-    default: return false;
-    }
-}
-
 /* Opens out of the kernel's cache, without leaving the file system. Returns -EAGAIN where that is not possible. */
 static int open_cached(struct loop_fs_place at, const char *path, const struct open_how *asked)
 {
     struct open_how how = *asked;
 
     assert(at.only_cached && at.is_confined);
-    if (how.flags & (O_CREAT | O_TRUNC) || (how.flags & O_TMPFILE) == O_TMPFILE || how.resolve & RESOLVE_IN_ROOT ||
-        !is_local(at.number)) {
+    if (how.flags & (O_CREAT | O_TRUNC) || (how.flags & O_TMPFILE) == O_TMPFILE || how.resolve & RESOLVE_IN_ROOT) {
         return -EAGAIN;
     }
     how.flags |= O_CLOEXEC;

@@ -7,6 +7,7 @@
 
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 
 #ifndef RESOLVE_CACHED
@@ -17,8 +18,24 @@
 struct loop_fs_place {
     int number;
     bool is_confined;
-    bool only_cached; /* what would have to wait for a disk or a network is -EAGAIN */
+    bool only_cached; /* on a local file system: what would have to wait for a disk is -EAGAIN */
 };
+
+/* The file system that a directory is on. */
+struct loop_fs_system {
+    uint64_t device; /* 0: not known */
+    bool is_local;   /* opens and examines a cached file without waiting for a network or for another process */
+};
+
+/* Finds out which file system a directory is on, where it is not that in `*system`. May wait for a network. */
+void loop_fs_find_system(int number, struct loop_fs_system *system);
+
+/* Finds out which file system the current directory is on, as loop_fs_find_system does. Another thread may change the
+ * directory meanwhile: the answer is about one of them. */
+void loop_fs_find_current_system(struct loop_fs_system *system);
+
+/* Returns the device that a directory, or AT_FDCWD, is on, or 0. Never waits. */
+uint64_t loop_fs_device(int number);
 
 /* Calls openat2(2) at a place, with its confinement added. Returns a descriptor (CLOEXEC) or -errno. */
 int loop_fs_open_at(struct loop_fs_place at, const char *path, const struct open_how *how);

@@ -5,27 +5,14 @@
  */
 #include "directory.h"
 
+#include <loop/kernel/fail.h>
+
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <semaphore.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-
-#ifndef RESOLVE_CACHED
-#define RESOLVE_CACHED 0x20
-#endif
-
-static bool has_openat2(void)
-{
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
-    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
-
-    if (fd >= 0) {
-        close((int)fd);
-    }
-    return fd >= 0;
-}
 
 /* ---- jobs ---- */
 
@@ -106,33 +93,90 @@ LOOP_TEST(p23_fs_flags_that_a_call_does_not_know_are_refused)
     END;
 }
 
-/* A recently looked-up path needs no thread, if the kernel has openat2 and the file system is local. */
-LOOP_TEST(fs_what_is_cached_needs_no_thread)
+#if NORIA_HARD_MODES && !defined(NORIA_SIMULATED)
+
+#ifndef RESOLVE_CACHED
+#define RESOLVE_CACHED 0x20
+#endif
+
+static bool has_openat2(void)
+{
+    struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    long fd = syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof how);
+
+    if (fd >= 0) {
+        close((int)fd);
+    }
+    return fd >= 0;
+}
+
+static unsigned uses_of(const char *call)
+{
+    size_t i = 0;
+
+    while (strcmp(loop_kernel_fail_name(i), call) != 0) {
+        i++;
+    }
+    return loop_kernel_fail_uses(i);
+}
+
+/* Calls for the file system of a directory, which may wait for a network. */
+static unsigned n_asked(void)
+{
+    return uses_of("statfs") + uses_of("fstatfs");
+}
+
+/* Only a call that tries the cache opens what it examines. */
+static bool is_cached(unsigned n_opens)
+{
+    return uses_of("openat2") > n_opens;
+}
+
+/* Each file system is asked for once, by a thread: a dead network would hold up the loop. */
+LOOP_TEST(fs_what_is_cached_is_on_a_known_file_system)
 {
     static const char *directory;
+    static struct loop_dir *dir;
     static struct loop_flow *flow;
     static struct loop_fs_status stat;
-    static struct loop_stats stats;
     static struct statfs fs;
+    static bool is_local;
+    static unsigned n_before, n_opens;
 
     BEGIN;
     directory = enter_directory();
     put("file", "text");
-    AWAIT(loop_fs_stat(NULL, env->cwd, "file", LOOP_FS_FOLLOW, &stat, GO));
+    CHECK_IS(statfs(".", &fs), 0);
+    is_local = fs.f_type == EXT4_SUPER_MAGIC && has_openat2();
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", 0, &stat, GO));
+    CHECK_IS(result, 0);
+    n_before = n_asked();
+    n_opens = uses_of("openat2");
+    AWAIT(loop_fs_stat(NULL, env->cwd, "file", 0, &stat, GO));
     CHECK_IS(stat.size_bytes, 4);
+    CHECK(!is_local || is_cached(n_opens));
     AWAIT(loop_fs_open(NULL, env->cwd, "file", NULL, &flow, GO));
     CHECK_IS(result, 0);
     CHECK(!(fcntl(loop_fd_peek(flow->fd), F_GETFL) & O_NONBLOCK));
-    AWAIT(loop_fs_kind(NULL, env->cwd, "./file", LOOP_FS_FOLLOW, GO));
+    AWAIT(loop_fs_open_dir(NULL, env->cwd, ".", &dir, GO));
+    CHECK_IS(result, 0);
+    n_opens = uses_of("openat2");
+    AWAIT(loop_fs_kind(NULL, dir, "file", 0, GO));
     CHECK_IS(result, LOOP_KIND_REGULAR);
-    loop_get_stats(env->loop, &stats);
-    CHECK_IS(statfs(".", &fs), 0);
-    if (fs.f_type == EXT4_SUPER_MAGIC && has_openat2()) {
-        CHECK_IS(stats.pool_threads_now, 0);
-    }
+    CHECK(!is_local || is_cached(n_opens));
+    CHECK_IS(n_asked(), n_before);
+    CHECK_IS(chdir("/proc"), 0);
+    n_opens = uses_of("openat2");
+    AWAIT(loop_fs_stat(NULL, env->cwd, "uptime", 0, &stat, GO));
+    AWAIT(loop_fs_stat(NULL, env->cwd, "uptime", 0, &stat, GO));
+    CHECK_IS(result, 0);
+    CHECK(!is_cached(n_opens));
+    CHECK_IS(chdir(directory), 0);
     leave_directory(directory);
     END;
 }
+
+#endif
 
 static void on_watch_end(void *once, int64_t result, const struct loop_watch_event *event)
 {
