@@ -8,7 +8,6 @@ import struct
 import subprocess
 import tempfile
 import termios
-import time
 
 from http_site import NEXT, ask, serving, statuses
 from peers import expect, wait_until
@@ -74,15 +73,18 @@ def full_log(command):
 def lost_log(command):
     """The reader of a log that is a pipe goes away, and comes back when the log has been opened again in vain."""
     with tempfile.TemporaryDirectory() as other:
-        path = other + "/log"
+        path, link = other + "/log", other + "/link"
         os.mkfifo(path)
+        os.symlink(path, link)
         reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with serving(command, "--access-log", path, stderr=subprocess.PIPE) as (server, _):
+        with serving(command, "--access-log", link, stderr=subprocess.PIPE) as (server, _):
             os.close(reader)
             ask(server, NEXT)
             while b"Broken pipe" not in server.process.stderr.readline():
                 pass
-            time.sleep(5.5)  # it is opened again after 5 s
+            # To follow a link is to access it, which shows in its times.
+            os.utime(link, (0, 0), follow_symlinks=False)
+            wait_until(lambda: os.lstat(link).st_atime > 0)
             reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             ask(server, NEXT)
             wait_until(lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0] > 0)
