@@ -47,6 +47,42 @@ TEST(a_partition_that_stays_ends_connections_after_a_quarter_of_an_hour)
     tear_down(&scene);
 }
 
+static void *accept_and_close_later(void *arg)
+{
+    (void)arg;
+    int listener = listen_at_port(1);
+    int number = loop_kernel_accept4(listener, NULL, NULL, 0);
+    (void)loop_sim_wait(NULL, SECOND);
+    CHECK_IS(loop_kernel_close(number), 0);
+    CHECK_IS(loop_kernel_close(listener), 0);
+    return NULL;
+}
+
+static void *read_one_byte(void *arg)
+{
+    struct scene *scene = arg;
+    char byte;
+    int number = open_and_connect(scene);
+    CHECK_IS(scene->error, 0);
+    note(scene, loop_kernel_recv(number, &byte, 1, 0));
+    loop_kernel_close(number);
+    return NULL;
+}
+
+/* Nothing but the end is on its way. */
+TEST(an_end_that_a_partition_drops_is_sent_again)
+{
+    struct scene scene;
+    set_up(&scene, accept_and_close_later, read_one_byte);
+    scene.time_ns = 10 * SECOND;
+    loop_sim_event_set(&scene.event, SECOND / 2, cut);
+    run_world(&scene);
+    CHECK_IS(scene.error, 0);
+    CHECK_IS(scene.result, 0);
+    CHECK(scene.time_ns > 10 * SECOND && scene.time_ns < 20 * SECOND);
+    tear_down(&scene);
+}
+
 TEST(a_rule_resets_what_it_matches)
 {
     struct scene scene;

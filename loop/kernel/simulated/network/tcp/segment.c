@@ -225,8 +225,8 @@ void loop_sim_stream_push(struct loop_sim_socket *socket, enum loop_sim_push pus
         loop_sim_event_cancel(&stream->kept);
     }
     if (stream->wants_fin && stream->next == stream->fin) {
-        loop_sim_stream_send_flags(socket, LOOP_SIM_FIN | LOOP_SIM_ACK);
-        stream->next = stream->sent_most = stream->fin + 1;
+        stream->next = stream->sent_most = stream->fin + 1; /* before it is sent: it may be lost at once */
+        transmit(socket, create(socket, LOOP_SIM_FIN | LOOP_SIM_ACK, stream->fin, 0));
     }
 }
 
