@@ -203,6 +203,9 @@ TEST(many_datagrams_go_by_one_call)
     for (int i = 0; i < MANY; i++) {
         CHECK_IS(received[i].msg_len, i);
     }
+    CHECK_IS(loop_kernel_sendmmsg(number, out, MANY, 0), MANY);
+    struct timespec longest = {.tv_sec = INT64_MAX, .tv_nsec = 999999999}; /* is not taken for a short time */
+    CHECK_IS(loop_kernel_recvmmsg(number, received, MANY, 0, &longest), MANY);
     out[1].msg_hdr.msg_namelen = 1;
     CHECK_IS(loop_kernel_sendmmsg(number, out, MANY, 0), 1);
     CHECK_FAILS(loop_kernel_sendmmsg(number, out + 1, MANY - 1, 0), EINVAL);

@@ -6,6 +6,8 @@
 
 #include "harness.h"
 
+#include <sys/timerfd.h>
+
 static int64_t clock_ns(clockid_t clock)
 {
     struct timespec time;
@@ -109,4 +111,17 @@ TEST(sleeping_threads_wake_in_the_order_of_time)
         CHECK_IS(loop_kernel_pthread_join(threads[i], &woken_ns[i]), 0);
     }
     CHECK(*(int64_t *)woken_ns[0] < *(int64_t *)woken_ns[1]);
+}
+
+TEST(timer_with_the_longest_interval_expires_once)
+{
+    const struct itimerspec time = {.it_value.tv_nsec = 1, .it_interval = {.tv_sec = INT64_MAX / 2, .tv_nsec = 1}};
+    int number = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    uint64_t expirations = 0;
+
+    CHECK_IS(timerfd_settime(number, 0, &time, NULL), 0);
+    CHECK_IS(sleep_ns(5 * LOOP_MILLISECOND), 0);
+    CHECK_IS(loop_kernel_read(number, &expirations, sizeof expirations), sizeof expirations);
+    CHECK_IS(expirations, 1);
+    CHECK_IS(loop_kernel_close(number), 0);
 }

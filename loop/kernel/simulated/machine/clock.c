@@ -22,7 +22,7 @@ void loop_sim_count_call(void)
 
 int64_t loop_sim_monotonic_ns(const struct loop_sim_world *world)
 {
-    return LOOP_SIM_MONOTONIC_START_NS + world->now_ns;
+    return loop_sim_sum_ns(LOOP_SIM_MONOTONIC_START_NS, world->now_ns);
 }
 
 /* Returns how far a clock is ahead that goes `drift_ppb` faster. */
@@ -72,10 +72,8 @@ int loop_kernel_nanosleep(const struct timespec *duration, struct timespec *left
     if (duration->tv_sec < 0 || duration->tv_nsec < 0 || duration->tv_nsec >= NS_PER_S) {
         return (int)loop_sim_return(-EINVAL);
     }
-    int64_t until_ns = LOOP_SIM_NEVER - 1;
-    if (duration->tv_sec < (until_ns - world->now_ns) / NS_PER_S - 1) {
-        until_ns = world->now_ns + duration->tv_sec * NS_PER_S + duration->tv_nsec;
-    }
+    int64_t until_ns = loop_sim_sum_ns(world->now_ns, loop_sim_time_ns(duration->tv_sec, duration->tv_nsec));
+    until_ns = until_ns < LOOP_SIM_NEVER ? until_ns : LOOP_SIM_NEVER - 1;
     if (loop_sim_wait(NULL, until_ns) != -EINTR) {
         return 0;
     }

@@ -72,7 +72,7 @@ struct loop_sim_fiber *loop_sim_fiber_create(struct loop_sim_node *node, void *(
     loop_sim_context_make(&fiber->context, &fiber->stack, enter);
     fiber->state = LOOP_SIM_FIBER_WAITING;
     if (delay_ns > 0) {
-        loop_sim_fiber_time_out_at(fiber, node->world->now_ns + delay_ns);
+        loop_sim_fiber_time_out_at(fiber, loop_sim_sum_ns(node->world->now_ns, delay_ns));
     } else {
         loop_sim_fiber_ready(fiber, 0);
     }

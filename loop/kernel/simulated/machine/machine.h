@@ -29,13 +29,21 @@
 
 #define LOOP_SIM_NEVER INT64_MAX
 
-/* Returns the sum of two times or durations; the nearest number that there is for a sum that is too large or small. A
- * world may state any duration, so times that depend on one are added by this. */
+/* Returns the sum of two times or durations; the nearest number that there is for a sum that is too large or small.
+ * Worlds and programs may state any duration, so times are added by this. */
 static inline int64_t loop_sim_sum_ns(int64_t one_ns, int64_t other_ns)
 {
     int64_t sum_ns;
     bool is_too_much = __builtin_add_overflow(one_ns, other_ns, &sum_ns);
     return !is_too_much ? sum_ns : one_ns > 0 ? INT64_MAX : INT64_MIN;
+}
+
+/* Returns seconds and nanoseconds as nanoseconds; the nearest number that there is where they are too many. */
+static inline int64_t loop_sim_time_ns(int64_t seconds, int64_t nanoseconds)
+{
+    int64_t whole_ns;
+    bool is_too_much = __builtin_mul_overflow(seconds, INT64_C(1000000000), &whole_ns);
+    return loop_sim_sum_ns(!is_too_much ? whole_ns : seconds > 0 ? INT64_MAX : INT64_MIN, nanoseconds);
 }
 
 /* What CLOCK_MONOTONIC answers when now_ns of the world is 0, and what the wall clock does: 2030-01-01 00:00 UTC. */

@@ -159,14 +159,14 @@ int loop_kernel_sched_setaffinity(size_t size, const cpu_set_t *set)
 void loop_kernel_relax(void)
 {
     enum { RELAX_NS = 10000 };
-    (void)loop_sim_wait_for(NULL, loop_sim_here()->world->now_ns + RELAX_NS);
+    (void)loop_sim_wait_for(NULL, loop_sim_sum_ns(loop_sim_here()->world->now_ns, RELAX_NS));
 }
 
 void loop_kernel_pause(unsigned n)
 {
     enum { PAUSE_NS = 1000 };
     (void)n;
-    (void)loop_sim_wait_for(NULL, loop_sim_here()->world->now_ns + PAUSE_NS);
+    (void)loop_sim_wait_for(NULL, loop_sim_sum_ns(loop_sim_here()->world->now_ns, PAUSE_NS));
 }
 
 /* ---- what is found by its address ---- */

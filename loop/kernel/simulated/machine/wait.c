@@ -60,5 +60,5 @@ int loop_sim_wait_for(struct loop_sim_queue *queue, int64_t until_ns)
 void loop_sim_yield(void)
 {
     enum { YIELD_NS = 1000 };
-    (void)wait_in(NULL, 0, loop_sim_world_now()->now_ns + YIELD_NS, false);
+    (void)wait_in(NULL, 0, loop_sim_sum_ns(loop_sim_world_now()->now_ns, YIELD_NS), false);
 }

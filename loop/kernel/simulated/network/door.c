@@ -25,7 +25,7 @@ static ssize_t wait_for(struct loop_sim_file *file, int flags, int64_t timeout_n
     if (!may_wait || timeout_ns == 0) {
         return loop_sim_file_wait(file, may_wait, attempt, arg);
     }
-    int64_t until_ns = file->node->world->now_ns + timeout_ns;
+    int64_t until_ns = loop_sim_sum_ns(file->node->world->now_ns, timeout_ns);
     ssize_t result = -EAGAIN;
     int error = 0;
     loop_sim_file_ref(file);
@@ -332,8 +332,10 @@ int loop_kernel_recvmmsg(int number, struct mmsghdr *messages, unsigned count, i
     if (error) {
         return (int)loop_sim_return(error);
     }
-    int64_t until_ns =
-        timeout ? file->node->world->now_ns + timeout->tv_sec * NS_PER_S + timeout->tv_nsec : LOOP_SIM_NEVER;
+    int64_t until_ns = LOOP_SIM_NEVER;
+    if (timeout) {
+        until_ns = loop_sim_sum_ns(file->node->world->now_ns, loop_sim_time_ns(timeout->tv_sec, timeout->tv_nsec));
+    }
     loop_sim_file_ref(file);
     int n = receive_many(file, messages, count < MOST_VECTORS ? count : MOST_VECTORS, flags, until_ns);
     loop_sim_file_unref(file);

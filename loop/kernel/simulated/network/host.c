@@ -298,7 +298,7 @@ void loop_sim_host_hold_port(struct loop_sim_socket *socket)
 {
     struct loop_sim_host *host = socket->file.node->host;
     loop_list_remove(&socket->dead_link);
-    socket->stream.holds_port_until_ns = host->node->world->now_ns + TIME_WAIT_NS;
+    socket->stream.holds_port_until_ns = loop_sim_sum_ns(host->node->world->now_ns, TIME_WAIT_NS);
     loop_list_push_back(&host->waits, &socket->dead_link);
 }
 

@@ -154,7 +154,7 @@ static int64_t queue_until(const struct loop_sim_packet *packet, const struct lo
     if (packet->number == IPPROTO_UDP && waiting + (double)size > (double)room) {
         return -1;
     }
-    *busy_ns = begin_ns + (int64_t)((double)size * (double)SECOND_NS / (double)link->bytes_per_s);
+    *busy_ns = loop_sim_sum_ns(begin_ns, (int64_t)((double)size * (double)SECOND_NS / (double)link->bytes_per_s));
     return *busy_ns;
 }
 
@@ -263,7 +263,7 @@ static void find_nobody(struct loop_sim_packet *packet)
 {
     int64_t now_ns = packet->from_node->world->now_ns;
     loop_sim_packet_trace("nobody", packet, true);
-    depart(answer_to(packet, EHOSTUNREACH), now_ns + NOBODY_ANSWERS_NS);
+    depart(answer_to(packet, EHOSTUNREACH), loop_sim_sum_ns(now_ns, NOBODY_ANSWERS_NS));
     destroy(packet);
 }
 

@@ -73,7 +73,7 @@ static void wake_again(struct loop_sim_event *event)
 void loop_sim_file_wake_later(struct loop_sim_file *file)
 {
     if (!file->kind->is_always_ready) {
-        loop_sim_event_set(&file->again, file->node->world->now_ns + AGAIN_NS, wake_again);
+        loop_sim_event_set(&file->again, loop_sim_sum_ns(file->node->world->now_ns, AGAIN_NS), wake_again);
     }
 }
 

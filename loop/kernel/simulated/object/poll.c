@@ -12,22 +12,19 @@
 int64_t loop_sim_time_until(const struct __kernel_timespec *timeout)
 {
     enum { BILLION = 1000000000 };
-    int64_t now_ns = loop_sim_here()->world->now_ns;
     if (!timeout) {
         return LOOP_SIM_NEVER;
     }
     if (timeout->tv_sec < 0 || timeout->tv_nsec < 0 || timeout->tv_nsec >= BILLION) {
         return -EINVAL;
     }
-    if (timeout->tv_sec >= (LOOP_SIM_NEVER - now_ns) / BILLION - 1) {
-        return LOOP_SIM_NEVER;
-    }
-    return now_ns + timeout->tv_sec * BILLION + timeout->tv_nsec;
+    return loop_sim_sum_ns(loop_sim_here()->world->now_ns, loop_sim_time_ns(timeout->tv_sec, timeout->tv_nsec));
 }
 
 int64_t loop_sim_time_until_ms(int timeout_ms)
 {
-    return timeout_ms < 0 ? LOOP_SIM_NEVER : loop_sim_here()->world->now_ns + timeout_ms * INT64_C(1000000);
+    return timeout_ms < 0 ? LOOP_SIM_NEVER
+                          : loop_sim_sum_ns(loop_sim_here()->world->now_ns, timeout_ms * INT64_C(1000000));
 }
 
 /* ---- poll ---- */

@@ -23,7 +23,7 @@ static void expire(struct loop_sim_event *event)
     struct timer *timer = LOOP_CONTAINER(event, struct timer, due);
     timer->expirations++;
     if (timer->interval_ns > 0) {
-        loop_sim_event_set(&timer->due, timer->file.node->world->now_ns + timer->interval_ns, expire);
+        loop_sim_event_set(&timer->due, loop_sim_sum_ns(timer->file.node->world->now_ns, timer->interval_ns), expire);
     }
     loop_sim_file_changed(&timer->file, EPOLLIN);
 }
@@ -90,7 +90,7 @@ static int64_t to_ns(const struct timespec *time)
     if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= BILLION) {
         return -EINVAL;
     }
-    return time->tv_sec >= LOOP_SIM_NEVER / BILLION ? LOOP_SIM_NEVER : time->tv_sec * BILLION + time->tv_nsec;
+    return loop_sim_time_ns(time->tv_sec, time->tv_nsec);
 }
 
 static struct timespec to_timespec(int64_t time_ns)
@@ -119,8 +119,7 @@ int loop_sim_timerfd_set(int number, int flags, const struct itimerspec *value, 
     timer->interval_ns = interval_ns;
     if (value_ns > 0) {
         int64_t from_ns = flags & TFD_TIMER_ABSTIME ? 0 : now_ns;
-        loop_sim_event_set(&timer->due, value_ns > LOOP_SIM_NEVER - from_ns ? LOOP_SIM_NEVER : from_ns + value_ns,
-                           expire);
+        loop_sim_event_set(&timer->due, loop_sim_sum_ns(from_ns, value_ns), expire);
     }
     return 0;
 }

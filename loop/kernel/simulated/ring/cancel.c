@@ -13,8 +13,6 @@
 
 #include <loop/kernel/simulated/machine/choice.h>
 
-#define NS_PER_S INT64_C(1000000000)
-
 /* ---- cancelling ---- */
 
 #define KNOWN_FLAGS                                                                                                    \
@@ -129,10 +127,9 @@ static int64_t due_ns_of(const struct loop_sim_request *request)
 {
     const struct __kernel_timespec *time = request->data;
     int64_t now_ns = request->ring->file.node->world->now_ns;
-    int64_t ns =
-        time->tv_sec < LOOP_SIM_NEVER / NS_PER_S - 1 ? time->tv_sec * NS_PER_S + time->tv_nsec : LOOP_SIM_NEVER;
+    int64_t ns = loop_sim_time_ns(time->tv_sec, time->tv_nsec);
     if (!(request->entry.timeout_flags & IORING_TIMEOUT_ABS)) {
-        return ns < LOOP_SIM_NEVER - now_ns ? now_ns + ns : LOOP_SIM_NEVER;
+        return loop_sim_sum_ns(now_ns, ns);
     }
     return ns == LOOP_SIM_NEVER ? ns : ns - LOOP_SIM_MONOTONIC_START_NS;
 }

@@ -26,8 +26,6 @@
 /* The most task work that one enter runs, unless it waits for more completions. */
 #define WORK_PER_ENTER 20u
 
-#define NS_PER_S INT64_C(1000000000)
-
 /* One call. */
 struct enter {
     struct loop_sim_ring *ring;
@@ -63,9 +61,9 @@ static int read_timeout(const struct enter *enter, int64_t *until_ns)
         return 0;
     }
     bool is_absolute = enter->flags & IORING_ENTER_ABS_TIMER;
-    if (timeout->tv_sec < LOOP_SIM_NEVER / NS_PER_S / 2) {
-        *until_ns =
-            (is_absolute ? -LOOP_SIM_MONOTONIC_START_NS : now_ns) + timeout->tv_sec * NS_PER_S + timeout->tv_nsec;
+    int64_t ns = loop_sim_time_ns(timeout->tv_sec, timeout->tv_nsec);
+    if (ns < LOOP_SIM_NEVER) {
+        *until_ns = loop_sim_sum_ns(is_absolute ? -LOOP_SIM_MONOTONIC_START_NS : now_ns, ns);
     }
     return 0;
 }

@@ -312,9 +312,8 @@ int loop_kernel_io_uring_register_sync_cancel(struct io_uring *ring, struct io_u
     }
     const struct __kernel_timespec *timeout = &request->timeout;
     bool is_endless = timeout->tv_sec == -1 && timeout->tv_nsec == -1;
-    int64_t until_ns =
-        is_endless ? LOOP_SIM_NEVER
-                   : target->file.node->world->now_ns + timeout->tv_sec * INT64_C(1000000000) + timeout->tv_nsec;
+    int64_t left_ns = is_endless ? LOOP_SIM_NEVER : loop_sim_time_ns(timeout->tv_sec, timeout->tv_nsec);
+    int64_t until_ns = loop_sim_sum_ns(target->file.node->world->now_ns, left_ns);
     struct loop_sim_hold *hold = loop_sim_file_hold(&target->file);
     int result = cancel_and_wait(target, &match, until_ns);
     loop_sim_file_let_go(hold);

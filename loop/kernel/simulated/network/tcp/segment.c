@@ -203,7 +203,7 @@ static void keep(struct loop_sim_socket *socket)
 {
     struct loop_sim_stream *stream = &socket->stream;
     if (stream->next == stream->unacknowledged && !stream->kept.place) {
-        loop_sim_event_set(&stream->kept, socket->file.node->world->now_ns + LEAST_RETRY_NS, on_kept);
+        loop_sim_event_set(&stream->kept, loop_sim_sum_ns(socket->file.node->world->now_ns, LEAST_RETRY_NS), on_kept);
     }
 }
 
@@ -321,7 +321,8 @@ void loop_sim_stream_arm_retry(struct loop_sim_socket *socket)
     if (stream->retries == 0) {
         stream->retries_since_ns = now_ns;
     }
-    loop_sim_event_set(&stream->retry, now_ns + (pause_ns < MOST_RETRY_NS ? pause_ns : MOST_RETRY_NS), on_retry);
+    loop_sim_event_set(&stream->retry, loop_sim_sum_ns(now_ns, pause_ns < MOST_RETRY_NS ? pause_ns : MOST_RETRY_NS),
+                       on_retry);
 }
 
 static void arm_end(struct loop_sim_node *node, int number, const struct loop_sim_endpoint *local,
@@ -387,9 +388,9 @@ void loop_sim_stream_arm_keepalive(struct loop_sim_socket *socket)
         return;
     }
     int64_t now_ns = socket->file.node->world->now_ns;
-    int64_t due_ns = stream->heard_ns + socket->options[LOOP_SIM_OPTION_TCP_KEEPIDLE] * SECOND_NS;
+    int64_t due_ns = loop_sim_sum_ns(stream->heard_ns, socket->options[LOOP_SIM_OPTION_TCP_KEEPIDLE] * SECOND_NS);
     if (due_ns <= now_ns) {
-        due_ns = now_ns + socket->options[LOOP_SIM_OPTION_TCP_KEEPINTVL] * SECOND_NS;
+        due_ns = loop_sim_sum_ns(now_ns, socket->options[LOOP_SIM_OPTION_TCP_KEEPINTVL] * SECOND_NS);
     }
     loop_sim_event_set(&stream->keepalive, due_ns, on_keepalive);
 }
