@@ -187,6 +187,30 @@ TEST(epoll_edge_for_writing_comes_when_a_full_pipe_has_room)
     close_both(pipe);
 }
 
+/* A splice from a pipe is an edge for its writers wherever it frees a page; a read is one only where the pipe was full.
+ */
+TEST(epoll_edge_for_writing_comes_with_each_splice_of_a_page)
+{
+    int set = new_set(), pair[2], pipe[2], other[2];
+    new_pipe(pipe);
+    new_pipe(other);
+    CHECK_IS(loop_kernel_socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    CHECK_IS(control(set, EPOLL_CTL_ADD, pipe[1], EPOLLOUT | EPOLLET), 0);
+    CHECK_IS(events_of(set), EPOLLOUT);
+    for (int i = 0; i < 2; i++) {
+        int to = i == 0 ? pair[0] : other[1];
+        CHECK_IS(loop_kernel_write(pipe[1], "abc", 3), 3);
+        CHECK_IS(loop_kernel_splice(pipe[0], NULL, to, NULL, 2, 0), 2);
+        CHECK_IS(events_of(set), 0);
+        CHECK_IS(loop_kernel_splice(pipe[0], NULL, to, NULL, 2, 0), 1);
+        CHECK_IS(events_of(set), EPOLLOUT);
+    }
+    close_both(pair);
+    close_both(pipe);
+    close_both(other);
+    CHECK_IS(loop_kernel_close(set), 0);
+}
+
 TEST(epoll_mod_reports_an_edge_again)
 {
     int set = new_set(), pipe[2];

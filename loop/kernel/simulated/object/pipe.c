@@ -332,13 +332,15 @@ const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *ha
     return page->data + page->begin;
 }
 
-void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len)
+void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len, bool wakes_anyway)
 {
     struct loop_sim_pipe *pipe = loop_sim_pipe_of(file);
     struct loop_sim_page *page = page_at(pipe, pipe->first);
     assert(len <= page->end - page->begin);
     page->begin += (unsigned)len;
-    if (page->begin == page->end && drop_page(pipe)) {
+    bool is_empty_page = page->begin == page->end;
+    bool has_room = is_empty_page && drop_page(pipe);
+    if (has_room || (is_empty_page && wakes_anyway)) {
         loop_sim_pipe_wake(pipe, LOOP_SIM_WRITERS, EPOLLOUT | EPOLLWRNORM);
     }
 }

@@ -71,8 +71,9 @@ bool loop_sim_pipe_is_same(const struct loop_sim_file *one, const struct loop_si
  * tells whether nothing more can come. */
 const void *loop_sim_pipe_peek(struct loop_sim_file *file, size_t *len, bool *has_ended);
 
-/* Removes bytes that loop_sim_pipe_peek has returned. */
-void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len);
+/* Removes bytes that loop_sim_pipe_peek has returned. A page that this frees wakes the writers if the pipe was full, as
+ * a read does, or anyway, as a splice does. */
+void loop_sim_pipe_drop(struct loop_sim_file *file, size_t len, bool wakes_anyway);
 
 /* Returns how many bytes loop_sim_pipe_append may append: those of the free pages. */
 size_t loop_sim_pipe_room(struct loop_sim_file *file, bool *has_readers);

@@ -58,7 +58,7 @@ static ssize_t pour(struct splice *splice)
             splice->busy = splice->to.file;
             break;
         }
-        loop_sim_pipe_drop(splice->from.file, (size_t)n);
+        loop_sim_pipe_drop(splice->from.file, (size_t)n, true);
         done += (size_t)n;
         if ((size_t)n < one.iov_len) {
             break;
@@ -117,7 +117,7 @@ static ssize_t between_pipes(struct splice *splice)
             len = splice->len - done;
         }
         loop_sim_pipe_append(splice->to.file, piece, len);
-        loop_sim_pipe_drop(splice->from.file, len);
+        loop_sim_pipe_drop(splice->from.file, len, true);
         done += len;
         piece = loop_sim_pipe_peek(splice->from.file, &len, &has_ended);
     }

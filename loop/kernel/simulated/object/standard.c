@@ -85,7 +85,7 @@ static void drain(struct loop_sim_waiter *waiter, uint32_t events)
     bool has_ended;
     while ((data = loop_sim_pipe_peek(stream->end, &len, &has_ended))) {
         append(stream, data, len);
-        loop_sim_pipe_drop(stream->end, len);
+        loop_sim_pipe_drop(stream->end, len, false);
     }
 }
 
