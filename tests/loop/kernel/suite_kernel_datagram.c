@@ -61,6 +61,7 @@ TEST(datagrams_arrive_when_send_returns)
 
     CHECK_IS(events_of(one), WRITABLE);
     CHECK_FAILS(loop_kernel_recv(other, bytes, 1, 0), EAGAIN);
+    CHECK_FAILS(loop_kernel_recv(other, bytes, 1, MSG_OOB), EAGAIN); /* without a meaning here */
     CHECK_FAILS(loop_kernel_send(one, "a", 1, 0), EDESTADDRREQ);
     CHECK_IS(send_to(one, "abc", 3, &other_address, sizeof other_address), 3);
     CHECK_IS(send_to(one, "", 0, &other_address, sizeof other_address), 0);

@@ -430,9 +430,6 @@ static ssize_t udp_receive(struct loop_sim_socket *socket, struct msghdr *to, in
     if (flags & MSG_ERRQUEUE) {
         return loop_sim_error_queue_take(socket, to);
     }
-    if (flags & MSG_OOB) {
-        return -EOPNOTSUPP;
-    }
     if (socket->error) {
         return loop_sim_socket_take_error(socket);
     }
