@@ -259,6 +259,30 @@ TEST(readiness_waits_for_the_low_water_mark)
     close_both(pair);
 }
 
+/* Without an edge, a program that waits for edges would not read what has become enough. */
+TEST(lower_low_water_mark_is_an_edge)
+{
+    int pair[2];
+    int least = 4, lower = 3;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    int set = loop_kernel_epoll_create1(EPOLL_CLOEXEC);
+    connect_pair(pair);
+    CHECK_IS(loop_kernel_setsockopt(pair[1], SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least), 0);
+    CHECK_IS(loop_kernel_epoll_ctl(set, EPOLL_CTL_ADD, pair[1], &event), 0);
+    CHECK_IS(loop_kernel_send(pair[0], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 0), 0);
+    CHECK_IS(loop_kernel_setsockopt(pair[1], SOL_SOCKET, SO_RCVLOWAT, &lower, sizeof lower), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 1000), 1);
+    CHECK_IS(loop_kernel_setsockopt(pair[1], SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 0), 0);
+    CHECK_IS(loop_kernel_shutdown(pair[0], SHUT_WR), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 1000), 1);
+    CHECK_IS(loop_kernel_setsockopt(pair[1], SOL_SOCKET, SO_RCVLOWAT, &least, sizeof least), 0);
+    CHECK_IS(loop_kernel_epoll_wait(set, &event, 1, 1000), 1);
+    close_both(pair);
+    CHECK_IS(loop_kernel_close(set), 0);
+}
+
 TEST(an_urgent_byte_stops_reads_and_is_read_by_itself)
 {
     int pair[2];

@@ -5,6 +5,7 @@
 #include <loop/kernel/simulated/network/udp/group.h>
 #include <loop/kernel/simulated/network/host.h>
 #include <loop/kernel/simulated/network/option.h>
+#include <loop/kernel/simulated/network/tcp/arrival.h>
 #include <loop/kernel/simulated/network/tcp/info.h>
 #include <loop/kernel/simulated/network/tcp/segment.h>
 #include <loop/kernel/simulated/network/unix/pidfd.h>
@@ -295,6 +296,7 @@ static void apply(struct loop_sim_socket *socket, enum loop_sim_option option)
     switch (option) {
     case LOOP_SIM_OPTION_KEEPALIVE:
     case LOOP_SIM_OPTION_TCP_KEEPIDLE: loop_sim_stream_arm_keepalive(socket); break;
+    case LOOP_SIM_OPTION_RCVLOWAT: loop_sim_stream_report_data(socket); break;
     case LOOP_SIM_OPTION_TCP_CORK:
     case LOOP_SIM_OPTION_TCP_NODELAY: flush(socket, option); break;
     default: break;

@@ -216,6 +216,16 @@ static bool is_unwanted(const struct loop_sim_socket *socket, const struct loop_
            (state == LOOP_SIM_TCP_FIN_WAIT_1 || state == LOOP_SIM_TCP_FIN_WAIT_2);
 }
 
+void loop_sim_stream_report_data(struct loop_sim_socket *socket)
+{
+    const struct loop_sim_stream *stream = &socket->stream;
+    size_t least = (size_t)socket->options[LOOP_SIM_OPTION_RCVLOWAT];
+    bool has_enough = stream->receiving.size >= least || loop_sim_stream_window(socket) == 0;
+    if ((stream->receiving.size > 0 && has_enough) || stream->is_done) {
+        loop_sim_socket_changed(socket, EPOLLIN | EPOLLRDNORM);
+    }
+}
+
 static void on_data(struct loop_sim_socket *socket, const struct loop_sim_packet *packet)
 {
     struct loop_sim_stream *stream = &socket->stream;
@@ -230,10 +240,7 @@ static void on_data(struct loop_sim_socket *socket, const struct loop_sim_packet
     bool is_whole = !stream->is_done && take(socket, packet);
     if (stream->expected > before) {
         note_urgent(socket);
-        int least = socket->options[LOOP_SIM_OPTION_RCVLOWAT];
-        if (stream->receiving.size >= (size_t)least || loop_sim_stream_window(socket) == 0) {
-            loop_sim_socket_changed(socket, EPOLLIN | EPOLLRDNORM);
-        }
+        loop_sim_stream_report_data(socket);
     }
     if (has_fin && is_whole) {
         on_fin(socket);

@@ -11,4 +11,7 @@
 /* A packet arrives. It stays the caller's. */
 void loop_sim_stream_input(struct loop_sim_host *host, const struct loop_sim_packet *packet);
 
+/* Wakes those that wait to receive, when there is as much as they wait for, or the end. */
+void loop_sim_stream_report_data(struct loop_sim_socket *socket);
+
 #endif
