@@ -599,6 +599,12 @@ TEST(a_datagram_socket_that_leaves_its_peer_drops_its_queue)
     CHECK_FAILS(loop_kernel_recv(pair[1], bytes, 9, 0), EAGAIN);
     close_both(pair);
     CHECK_IS(loop_kernel_close(other), 0);
+    open_pair(SOCK_DGRAM, pair);
+    CHECK_IS(loop_kernel_send(pair[1], "abc", 3, 0), 3);
+    CHECK_IS(loop_kernel_close(pair[1]), 0);
+    CHECK_FAILS(loop_kernel_send(pair[0], "a", 1, 0), ECONNREFUSED); /* so it has left its peer */
+    CHECK_FAILS(loop_kernel_recv(pair[0], bytes, 9, 0), EAGAIN);
+    CHECK_IS(loop_kernel_close(pair[0]), 0);
 }
 
 TEST(names_without_a_path_lead_nowhere)

@@ -161,11 +161,10 @@ static struct loop_sim_socket *receiver_of(struct loop_sim_socket *socket, const
     if (self->peer) {
         return self->peer;
     }
-    *error = -ENOTCONN;
-    if (self->is_connected) {
-        *error = socket->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
-        self->is_connected = socket->type != SOCK_DGRAM;
-        self->had_peer = self->is_connected;
+    *error = !self->is_connected ? -ENOTCONN : socket->type == SOCK_DGRAM ? -ECONNREFUSED : -EPIPE;
+    if (*error == -ECONNREFUSED) {
+        self->is_connected = self->had_peer = false;
+        loop_sim_unix_drop_queue(socket);
     }
     return NULL;
 }
