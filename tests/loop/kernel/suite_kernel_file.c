@@ -293,6 +293,21 @@ TEST(file_direct_moves_whole_sectors)
 
 /* ---- sizes ---- */
 
+TEST(file_moves_beyond_the_largest_offset_are_refused)
+{
+    struct ground ground = enter_ground();
+    char bytes[2] = {0};
+
+    int number = open_in(ground.dir, "file", O_RDWR | O_CREAT);
+    CHECK_FAILS(loop_kernel_pwrite(number, bytes, 1, INT64_MAX - 1), EFBIG);
+    CHECK_FAILS(loop_kernel_pwrite(number, bytes, 2, INT64_MAX - 1), EINVAL);
+    CHECK_IS(loop_kernel_pread(number, bytes, 1, INT64_MAX - 1), 0);
+    CHECK_FAILS(loop_kernel_pread(number, bytes, 2, INT64_MAX - 1), EINVAL);
+    CHECK_FAILS(loop_kernel_pread(ground.dir, bytes, 2, INT64_MAX - 1), EINVAL);
+    loop_kernel_close(number);
+    leave_ground(&ground);
+}
+
 TEST(file_truncate_cuts_and_lengthens)
 {
     struct ground ground = enter_ground();

@@ -116,6 +116,16 @@ static bool is_unready(struct loop_sim_file *file, uint32_t event)
 
 /* ---- reads and writes ---- */
 
+/* Whether a move would end behind the largest offset that there is. Vectors are cut before this is looked at. */
+static bool is_beyond_offsets(const struct loop_sim_file *file, const struct loop_sim_move *move)
+{
+    enum { MOST_OF_VECTORS = 0x7ffff000 };
+    int64_t offset = move->offset == LOOP_SIM_POSITION ? file->position : move->offset;
+    size_t len = loop_sim_vectors_length(move->iov, move->n_iov);
+    len = move->n_iov > 1 && len > MOST_OF_VECTORS ? MOST_OF_VECTORS : len;
+    return len > (uint64_t)(INT64_MAX - offset);
+}
+
 /* Returns 0, or the error of a move that is refused before it is tried. `refused` is the access mode that does not
  * allow it. */
 static int check(const struct loop_sim_file *file, const struct loop_sim_move *move, int refused)
@@ -132,7 +142,7 @@ static int check(const struct loop_sim_file *file, const struct loop_sim_move *m
     if ((file->flags & O_ACCMODE) == refused) {
         return -EBADF;
     }
-    if (!(refused == O_WRONLY ? file->kind->read : file->kind->write)) {
+    if (!(refused == O_WRONLY ? file->kind->read : file->kind->write) || is_beyond_offsets(file, move)) {
         return -EINVAL;
     }
     return move->flags & ~KNOWN_FLAGS ? -EOPNOTSUPP : 0;
