@@ -104,12 +104,22 @@ static void finish_relay(struct op *op, int64_t result)
     }
 }
 
+/* Returns the error that an end has reported to an operation that reads, or 0. A copy may have moved bytes before. */
+static int64_t read_error_of(const struct op *op, int64_t result)
+{
+    if (op->kind == COPY) {
+        return op->outcome.is_sink_error ? 0 : op->outcome.error;
+    }
+    return result < 0 ? result : 0;
+}
+
 static void finish_read(struct op *op, int64_t result)
 {
     struct end *end = op->end;
+    int64_t error = read_error_of(op, result);
 
     end->is_reading = false;
-    end->has_dropped |= result < 0 && result != -ECANCELED && result != -ETIMEDOUT;
+    end->has_dropped |= error != 0 && error != -ECANCELED && error != -ETIMEDOUT;
     switch (op->kind) {
     case READ:
     case READ_EXACT:
