@@ -165,6 +165,21 @@ static void finish_write(struct op *op, int64_t result)
     end->writing = 0;
 }
 
+/* The error of a TCP socket is reported once, also to an operation that writes. What had come before is gone then, and
+ * the next read finds the end. */
+static void note_reset(const struct op *op, int64_t result)
+{
+    bool is_part = op->kind > READER && op->kind <= FLUSH && result < op->full;
+    int64_t error = op->outcome.error != 0 ? op->outcome.error : result;
+
+    if (op->end && op->end->is_tcp && (is_part || error < 0) && error != -ECANCELED && error != -ETIMEDOUT) {
+        op->end->has_dropped = true;
+    }
+    if (op->other && op->other->is_tcp && op->outcome.is_sink_error) {
+        op->other->has_dropped = true;
+    }
+}
+
 /* ---- the ends of operations ---- */
 
 static void finish_other(struct op *op, int64_t result)
@@ -199,6 +214,7 @@ void random_on_end(void *arg, int64_t result)
     struct op *op = arg;
 
     random_judge(op, result);
+    note_reset(op, result);
     if (op->kind <= READER) {
         finish_read(op, result);
     } else if (op->kind <= FLUSH) {

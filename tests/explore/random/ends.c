@@ -8,7 +8,17 @@
 
 #include <errno.h>
 #include <loop/low_level.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sys/socket.h>
+
+int loop_kernel_accept4(int number, struct sockaddr *address, socklen_t *length, int flags);
+int loop_kernel_close(int number);
+int loop_kernel_connect(int number, const struct sockaddr *address, socklen_t length);
+int loop_kernel_getsockname(int number, struct sockaddr *address, socklen_t *length);
+int loop_kernel_listen(int number, int backlog);
+int loop_kernel_poll(struct pollfd *entries, nfds_t count, int timeout_ms);
+int loop_kernel_socket(int family, int type, int protocol);
 
 enum { MOST_ENDS = 8 };
 
@@ -30,6 +40,57 @@ struct end *random_add_end(struct group *group, struct loop_flow *flow, struct l
     return end;
 }
 
+static void close_number(int number)
+{
+    if (number >= 0) {
+        loop_kernel_close(number);
+    }
+}
+
+/* Connects two TCP sockets of this node. Returns whether that was possible. */
+static bool connect_sockets(int numbers[2])
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof address;
+    int listener = loop_kernel_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct pollfd entry = {.fd = listener, .events = POLLIN};
+
+    numbers[0] = loop_kernel_socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    numbers[1] = -1;
+    if (listener >= 0 && numbers[0] >= 0 && loop_kernel_listen(listener, 1) == 0 &&
+        loop_kernel_getsockname(listener, (struct sockaddr *)&address, &length) == 0 &&
+        (loop_kernel_connect(numbers[0], (struct sockaddr *)&address, length) == 0 || errno == EINPROGRESS) &&
+        loop_kernel_poll(&entry, 1, 100) == 1) {
+        numbers[1] = loop_kernel_accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    }
+    close_number(listener);
+    if (numbers[1] < 0) {
+        close_number(numbers[0]);
+    }
+    return numbers[1] >= 0;
+}
+
+/* As loop_socketpair, by TCP. */
+static bool open_tcp_pair(struct loop_scope *scope, struct loop_flow **one, struct loop_flow **other)
+{
+    int numbers[2];
+    struct loop_fd *fds[2];
+
+    if (!connect_sockets(numbers)) {
+        return false;
+    }
+    for (int i = 0; i < 2; i++) {
+        fds[i] = loop_fd_adopt(scope, numbers[i]);
+    }
+    if (!fds[0] || !fds[1]) {
+        return false;
+    }
+    loop_simulation_sometimes("a pair of TCP sockets was made");
+    *one = loop_fd_flow(fds[0]);
+    *other = loop_fd_flow(fds[1]);
+    return true;
+}
+
 void random_add_pair(struct group *group)
 {
     struct loop_flow *one, *other;
@@ -37,18 +98,20 @@ void random_add_pair(struct group *group)
     struct loop_sink *sink;
     struct end *first, *second;
 
-    if (random_pick(group->program, 2)) {
+    unsigned what = random_pick(group->program, 3);
+    if (what == 1) {
         if (loop_pipe(group->scope, &source, &sink) != 0) {
             return;
         }
         first = random_add_end(group, NULL, source, NULL, 0, 3);
         second = random_add_end(group, NULL, NULL, sink, 3, 0);
     } else {
-        if (loop_socketpair(group->scope, &one, &other) != 0) {
+        if (what == 0 ? loop_socketpair(group->scope, &one, &other) != 0 : !open_tcp_pair(group->scope, &one, &other)) {
             return;
         }
         first = random_add_end(group, one, NULL, NULL, 3, 3);
         second = random_add_end(group, other, NULL, NULL, 3, 3);
+        first->is_tcp = second->is_tcp = what == 2;
     }
     first->peer = second;
     second->peer = first;

@@ -135,8 +135,9 @@ static const unsigned reached[N_KINDS] = {
 
 /* What else has to happen in a search. */
 static const char *const others[] = {
-    "a node crashed",      "a node was started again", "a node was paused", "the network was parted",
-    "a stream was paused", "a stream went on",         "watch: an event",   "bytes went on, then no more",
+    "a node crashed",         "a node was started again",    "a node was paused",
+    "the network was parted", "a stream was paused",         "a stream went on",
+    "watch: an event",        "bytes went on, then no more", "a pair of TCP sockets was made",
 };
 enum { N_OTHERS = sizeof others / sizeof *others };
 

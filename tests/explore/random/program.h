@@ -110,6 +110,7 @@ struct end {
     struct end *peer; /* where it is in the same program and known */
     uint64_t read_key, read_at, write_key, write_at, writing;
     bool is_reading, is_writing;
+    bool is_tcp; /* of a pair */
     bool is_closed;
     bool has_failed;  /* a write to it was not complete */
     bool has_ended;   /* its output: closed, shut down, or about to be */
