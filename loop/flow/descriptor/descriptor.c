@@ -434,20 +434,6 @@ loop_job loop_fd_write(struct loop_fd *fd, const struct loop_write_state *write,
     return id;
 }
 
-loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
-                           bool *took_chunk)
-{
-    struct loop_write_state write = {.single = iov, .total = iov.iov_len, .memory = chunk};
-    return loop_fd_write(fd, &write, fn, arg, took_chunk);
-}
-
-__attribute__((noinline)) static loop_job write_rarely(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn,
-                                                       void *arg)
-{
-    bool took_chunk;
-    return loop_fd_write_one(fd, (struct iovec){(void *)(uintptr_t)buf, len}, NULL, fn, arg, &took_chunk);
-}
-
 /* Whether a write only has to join the queue, and is sent after the continuation: that of a byte stream that is no
  * file, with room and without an error ahead. */
 static inline bool is_plain(const struct loop_fd *fd)
@@ -459,12 +445,12 @@ static inline bool is_plain(const struct loop_fd *fd)
 }
 
 /* Fills in the state of a write of one buffer: all but what only others use. */
-static inline void fill_in(struct loop_write_state *write, const void *buf, size_t len)
+static inline void fill_in(struct loop_write_state *write, struct iovec iov, struct loop_chunk *chunk)
 {
-    write->single = (struct iovec){(void *)(uintptr_t)buf, len};
-    write->total = len;
+    write->single = iov;
+    write->total = iov.iov_len;
     write->iov = NULL;
-    write->memory = NULL;
+    write->memory = chunk;
     write->done = 0;
 }
 
@@ -476,21 +462,44 @@ __attribute__((noinline)) static loop_job join_others(struct loop_fd *fd, struct
     return job->id;
 }
 
-loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)
+/* Queues a write of one buffer, and of the chunk that it is in or NULL, where is_plain says so. */
+__attribute__((always_inline)) static inline loop_job write_plainly(struct loop_fd *fd, struct iovec iov,
+                                                                    struct loop_chunk *chunk, loop_fn *fn, void *arg)
 {
-    if (!is_plain(fd)) {
-        return write_rarely(fd, buf, len, fn, arg);
-    }
     struct loop *loop = fd->scope->loop;
     struct loop_job *job = loop_job_start_ready(fd, &loop_fd_write_kind, fn, arg);
-    fill_in(&job->u.write, buf, len);
-    fd->queued_bytes += len;
+    fill_in(&job->u.write, iov, chunk);
+    fd->queued_bytes += iov.iov_len;
     if (!loop_line_is_empty(&fd->writers)) {
         return join_others(fd, job);
     }
     loop_line_begin(&fd->writers, &job->link);
     mark_dirty(loop, fd);
     return job->id;
+}
+
+loop_job loop_fd_write_one(struct loop_fd *fd, struct iovec iov, struct loop_chunk *chunk, loop_fn *fn, void *arg,
+                           bool *took_chunk)
+{
+    if (is_plain(fd)) {
+        *took_chunk = true;
+        return write_plainly(fd, iov, chunk, fn, arg);
+    }
+    struct loop_write_state write = {.single = iov, .total = iov.iov_len, .memory = chunk};
+    return loop_fd_write(fd, &write, fn, arg, took_chunk);
+}
+
+/* A function of its own, so that the common path of its caller saves no registers. */
+__attribute__((noinline)) static loop_job write_rarely(struct loop_fd *fd, struct iovec iov, loop_fn *fn, void *arg)
+{
+    bool took_chunk;
+    return loop_fd_write_one(fd, iov, NULL, fn, arg, &took_chunk);
+}
+
+loop_job loop_fd_write_buffer(struct loop_fd *fd, const void *buf, size_t len, loop_fn *fn, void *arg)
+{
+    struct iovec iov = {(void *)(uintptr_t)buf, len};
+    return is_plain(fd) ? write_plainly(fd, iov, NULL, fn, arg) : write_rarely(fd, iov, fn, arg);
 }
 
 static loop_job write_fd(struct loop_sink *sink, const struct iovec *iov, size_t n_iov, loop_fn *fn, void *arg)
