@@ -361,7 +361,7 @@ static bool has_post(const struct loop_inbox *inbox)
 static bool has_task(const struct loop_inbox *inbox)
 {
     struct loop_task *newest = atomic_load(&inbox->tasks);
-    return inbox->taken || (newest && newest != &closed_stack);
+    return __builtin_expect(inbox->taken || (newest && newest != &closed_stack), false);
 }
 
 bool loop_inbox_is_empty(const struct loop_inbox *inbox)
@@ -456,10 +456,10 @@ static void wait_for_claimed(const struct loop_inbox *inbox)
  * cache lines that it is writing, so the loop does not look at them meanwhile. */
 static bool has_more(const struct loop_inbox *inbox)
 {
-    if (!loop_inbox_is_empty(inbox)) {
+    if (__builtin_expect(!loop_inbox_is_empty(inbox), false)) {
         return true;
     }
-    if (inbox->position - inbox->burst_from + inbox->burst_tasks < BURST) {
+    if (__builtin_expect(inbox->position - inbox->burst_from + inbox->burst_tasks < BURST, true)) {
         return false;
     }
     loop_kernel_pause(BURST_PAUSES);
@@ -476,7 +476,7 @@ bool loop_inbox_sleep(struct loop_inbox *inbox)
     uint64_t tail = atomic_load_explicit(&inbox->tail, memory_order_relaxed);
     inbox->has_slept = (tail & POSITION_BITS) == inbox->position &&
                        atomic_compare_exchange_strong(&inbox->tail, &tail, tail | ASLEEP_BIT);
-    if (!inbox->has_slept) {
+    if (__builtin_expect(!inbox->has_slept, false)) {
         wait_for_claimed(inbox);
     }
     return inbox->has_slept && !has_task(inbox); /* a sender that has not found it asleep is found here */
@@ -489,7 +489,7 @@ void loop_inbox_awake(struct loop_inbox *inbox)
     }
     inbox->has_slept = false;
     bool is_asleep = atomic_load_explicit(&inbox->tail, memory_order_relaxed) & ASLEEP_BIT;
-    if (!is_asleep || !(atomic_fetch_and(&inbox->tail, ~ASLEEP_BIT) & ASLEEP_BIT)) {
+    if (__builtin_expect(!is_asleep || !(atomic_fetch_and(&inbox->tail, ~ASLEEP_BIT) & ASLEEP_BIT), false)) {
         inbox->wakeups++;
     }
 }

@@ -27,11 +27,12 @@
 
 #define WORK_PER_TURN 256u /* of each kind */
 
+/* Leaves no slot unfreed, because run_inbox is not called for an empty inbox: the take that finds nothing frees what is
+ * left, and so does the last of a full share, which most_unfreed divides. */
 static void run_posts(struct loop *loop)
 {
     loop_fn *fn;
     void *arg;
-    loop_child_check(loop); /* a forked child does not have the inbox */
     for (unsigned n = 0; n < WORK_PER_TURN && loop_inbox_take(loop->inbox, &fn, &arg); n++) {
         fn(arg, 0);
         loop_settle(loop);
@@ -49,10 +50,18 @@ static void run_tasks(struct loop *loop)
     }
 }
 
+/* Runs what is in the inbox. Out of line, as run_others. */
+__attribute__((noinline)) static void run_inbox(struct loop *loop)
+{
+    run_posts(loop);
+    run_tasks(loop);
+}
+
 static bool has_work(const struct loop *loop)
 {
-    return !loop_list_is_empty(&loop->run_queue) || loop_timers_are_leaving(loop) || loop->active.first ||
-           loop_has_to_settle(loop);
+    return __builtin_expect(!loop_list_is_empty(&loop->run_queue) || loop_timers_are_leaving(loop) ||
+                                loop->active.first || loop_has_to_settle(loop),
+                            false);
 }
 
 /* Returns how long the loop may sleep for its timers, the first of which is due at `next`: 0 when it is due by now.
@@ -70,7 +79,7 @@ __attribute__((noinline)) static int64_t time_to(struct loop *loop, int64_t next
 static inline int64_t time_to_next(struct loop *loop, int64_t now_ns)
 {
     int64_t next = loop_timers_next(loop);
-    return next == LOOP_NEVER ? LOOP_NEVER : time_to(loop, next, now_ns);
+    return __builtin_expect(next == LOOP_NEVER, true) ? LOOP_NEVER : time_to(loop, next, now_ns);
 }
 
 /* Watches the inbox again if the kernel has ended the watch. No job waits for the inbox that would notice. */
@@ -105,7 +114,7 @@ static int64_t time_to_sleep(struct loop *loop, int64_t now_ns)
         loop_held_name_all(loop);
     }
 #endif
-    int64_t timeout_ns = __builtin_expect(has_work(loop), false) ? 0 : time_to_next(loop, now_ns);
+    int64_t timeout_ns = has_work(loop) ? 0 : time_to_next(loop, now_ns);
     (void)keep_watching_inbox(loop);
     if (__builtin_expect(timeout_ns > 0 && loop->options.busy_poll_ns > 0, false)) {
         timeout_ns = loop_busy_poll(loop, timeout_ns) ? 0 : time_to_next(loop, 0);
@@ -121,7 +130,7 @@ static int64_t time_to_sleep(struct loop *loop, int64_t now_ns)
 
 static bool has_ended(const struct loop *loop)
 {
-    return loop->main_has_ended && loop->own_has_ended;
+    return __builtin_expect(loop->main_has_ended && loop->own_has_ended, false);
 }
 
 /* Does what loop_settle does, where something is seldom due. Returns whether something was. */
@@ -154,7 +163,7 @@ __attribute__((noinline)) static int64_t run_others(struct loop *loop)
 
 static bool has_others(const struct loop *loop)
 {
-    return !loop_wheel_is_empty(&loop->timers) || loop->active.first || loop->pool;
+    return __builtin_expect(!loop_wheel_is_empty(&loop->timers) || loop->active.first || loop->pool, false);
 }
 
 bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
@@ -162,7 +171,7 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     loop_child_check(loop);
     /* The backend may have let a descriptor go after the last continuation, and with it a scope. */
     (void)settle_rest(loop);
-    if (__builtin_expect(has_ended(loop), false)) {
+    if (has_ended(loop)) {
         return false;
     }
     loop->stats.turns++;
@@ -170,13 +179,15 @@ bool loop_turn_begin(struct loop *loop, int64_t *timeout_ns)
     if (__builtin_expect(loop->run_queue_length > 0, false)) {
         loop_jobs_run(loop, WORK_PER_TURN);
     }
-    run_posts(loop);
-    run_tasks(loop);
-    int64_t now_ns = __builtin_expect(has_others(loop), false) ? run_others(loop) : 0;
+    loop_child_check(loop); /* a forked child does not have the inbox */
+    if (__builtin_expect(!loop_inbox_is_empty(loop->inbox), false)) {
+        run_inbox(loop);
+    }
+    int64_t now_ns = has_others(loop) ? run_others(loop) : 0;
     if (settle_rest(loop)) { /* the same for these */
         now_ns = 0;          /* the functions of scopes that have ended may have taken long */
     }
-    if (__builtin_expect(has_ended(loop), false)) {
+    if (has_ended(loop)) {
         return false;
     }
     *timeout_ns = time_to_sleep(loop, now_ns);

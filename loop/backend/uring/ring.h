@@ -242,13 +242,14 @@ static inline int loop_uring_submit_now(struct loop_uring *uring, unsigned to_su
  * were submitted is read from the queue, not from the result. */
 static inline bool loop_uring_is_fine(int result)
 {
-    return result >= 0 || result == -EINTR || result == -ETIME;
+    return __builtin_expect(result >= 0 || result == -EINTR || result == -ETIME, true);
 }
 
 /* Whether the kernel has no memory, or no room for completions. */
 static inline bool loop_uring_is_shortage(int result)
 {
-    return result < 0 && (result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS);
+    return __builtin_expect(result < 0, false) &&
+           (result == -EAGAIN || result == -EBUSY || result == -ENOMEM || result == -ENOBUFS);
 }
 
 /* Creates a ring with these set-up flags. Returns 0 or -errno. */

@@ -59,7 +59,7 @@ static bool serve_lines(struct loop_uring *uring)
 
 static bool lines_are_empty(const struct loop_uring *uring)
 {
-    return loop_list_is_empty(&uring->line) && !uring->first_in_line;
+    return __builtin_expect(loop_list_is_empty(&uring->line) && !uring->first_in_line, true);
 }
 
 /* Submits until the lines are empty, or until the completion queue is half full. Returns the result of the last enter,
@@ -81,7 +81,7 @@ static int submit_lines(struct loop_uring *uring)
 static void note_overflow(struct loop_uring *uring)
 {
     bool is_overflown = loop_uring_queue_flags(uring) & IORING_SQ_CQ_OVERFLOW;
-    if (is_overflown != uring->has_overflown) {
+    if (__builtin_expect(is_overflown != uring->has_overflown, false)) {
         uring->loop->stats.completion_overflows += is_overflown;
         uring->has_overflown = is_overflown;
     }
@@ -91,7 +91,7 @@ static void note_overflow(struct loop_uring *uring)
  * completions that did not fit into the queue. */
 static bool must_enter(struct loop_uring *uring)
 {
-    if (!uring->is_polled) {
+    if (__builtin_expect(!uring->is_polled, true)) {
         return loop_uring_unsubmitted(uring) > 0 ||
                loop_uring_queue_flags(uring) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
     }
@@ -103,8 +103,9 @@ static bool must_enter(struct loop_uring *uring)
 
 static bool may_wait(const struct loop_uring *uring, int64_t timeout_ns)
 {
-    return timeout_ns != 0 && lines_are_empty(uring) && !loop_uring_iopoll_is_busy(uring) &&
-           loop_uring_completions_ready(uring) == 0 && loop_list_is_empty(&uring->loop->run_queue);
+    return __builtin_expect(timeout_ns != 0 && lines_are_empty(uring) && !loop_uring_iopoll_is_busy(uring) &&
+                                loop_uring_completions_ready(uring) == 0 && loop_list_is_empty(&uring->loop->run_queue),
+                            true);
 }
 
 static void sleep_for(int64_t ns)
@@ -220,7 +221,7 @@ __attribute__((always_inline)) static inline int dispatch(struct loop *loop, str
     if (!loop->is_hosted && loop_uring_is_fine(result)) {
         result = dispatch_rest(uring, n);
     }
-    if (uring->iopoll && loop_uring_is_fine(result)) {
+    if (__builtin_expect(uring->iopoll != NULL, false) && loop_uring_is_fine(result)) {
         result = poll_devices(uring);
     }
     if (!loop_uring_is_fine(result)) {
