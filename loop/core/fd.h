@@ -135,7 +135,7 @@ struct loop_fd {
     bool is_receiving : 1;       /* the backend receives its bytes by itself, and puts them behind the unread ones */
     bool is_bulk : 1;            /* of the backend: it shall receive into large buffers */
     bool receives_large : 1;     /* it does, as long as it is_receiving */
-    bool is_reading : 1;         /* the backend receives into the buffer of a job (loop_ready_begin_read) */
+    bool is_reading : 1;         /* the backend receives into a job's buffer (loop_ready_begin_read), or a read ends */
     bool may_have_more : 1;      /* the last such read has filled its buffer */
     bool has_long_queue : 1;     /* the last call for its writes did not take all */
     bool is_sending : 1;         /* the backend has a send of it (loop_ready_begin_send) */

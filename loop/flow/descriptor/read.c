@@ -34,27 +34,38 @@ static int64_t read_result(const struct loop_job *job, int64_t result)
     return job->done;
 }
 
-/* Ends a cancelled read with the bytes that have come. */
-static enum loop_attempt attempt_end(struct loop *loop, struct loop_job *job)
+/* Ends a cancelled read with the bytes that have come, and has the readers behind it go on. */
+static void end_cancelled(struct loop *loop, struct loop_job *job, int64_t result)
 {
-    (void)loop;
-    assert(job->is_cancelled && job->done > 0);
-    job->result = job->done;
-    return LOOP_ATTEMPT_DONE;
+    struct loop_fd *fd = job->fd;
+    assert(job->is_cancelled && fd->is_reading);
+    fd->is_reading = false;
+    fd->uses++; /* the read may be the last use */
+    loop_job_finish(loop, job, result);
+    loop_ready_resume_readers(loop, fd);
+    loop_fd_drop_use(fd);
 }
 
-/* A cancelled read with some bytes. It keeps its place: a read behind it, which may have its bytes at once, must not be
- * resumed before. */
-static const struct loop_job_kind ended_kind = {.name = "read", .cancel = loop_job_cancel_here, .attempt = attempt_end};
+/* A cancelled read with some bytes, which is about to end. */
+static const struct loop_job_kind ended_kind = {
+    .name = "read", .cancel = loop_job_cancel_here, .backend_done = end_cancelled};
+
+/* Ends a cancelled read that waits and has some bytes. Until it is resumed the descriptor is_reading: a reader behind
+ * it, which may have its bytes at once, must not be resumed before. */
+static void end_with_bytes(struct loop *loop, struct loop_job *job)
+{
+    assert(!job->fd->is_reading && job->done > 0);
+    job->fd->is_reading = true;
+    job->kind = &ended_kind;
+    loop_job_backend_complete(loop, job, job->done);
+}
 
 static void cancel_read(struct loop *loop, struct loop_job *job)
 {
     if (job->where == LOOP_AT_RING) {
         loop->backend->cancel(loop, job);
-    } else if (job->where == LOOP_AT_WAIT && job->is_exact && job->done > 0) {
-        job->kind = &ended_kind;
-        job->fd->ready |= POLLIN;
-        loop_ready_activate(loop, job->fd);
+    } else if (job->where == LOOP_AT_WAIT && job->is_exact && job->done > 0 && !job->why) {
+        end_with_bytes(loop, job);
     } else {
         loop_job_complete(loop, job, read_result(job, loop_job_cancel_error(job)));
     }

@@ -4,6 +4,12 @@
  */
 #include "harness.h"
 
+#include <loop/part.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
 /* ---- reading ---- */
 
 LOOP_TEST(read_gives_what_is_there)
@@ -336,5 +342,111 @@ LOOP_TEST(p17_a_read_exact_that_is_cancelled_is_resumed_before_the_next_read)
     WAIT_UNTIL(line.ended == 2);
     CHECK_TEXT(line.order, "en");
     CHECK(memcmp(first, "abc", 3) == 0 && memcmp(second, "def", 3) == 0);
+    END;
+}
+
+enum {
+    RESUMED_BEFORE,
+    RESUMED_BEHIND,
+    POLL_CANCELLED,
+    FD_CLOSED,
+    FD_DESTROYED,
+    FLOW_CLOSED,
+    FD_TAKEN,
+    ENDS_OF_READ_EXACT
+};
+
+static void ignore_stream(void *unused, int64_t result, struct loop_chunk *chunk)
+{
+    (void)unused;
+    (void)result;
+    (void)chunk;
+}
+
+static void ignore_result(void *unused, int64_t result)
+{
+    (void)unused;
+    if (result >= 0) {
+        close((int)result);
+    }
+}
+
+LOOP_TEST_ROWS(p06_a_read_exact_with_some_bytes_ends_whatever_is_before_it, ENDS_OF_READ_EXACT)
+{
+    static struct loop_flow *flows[2];
+    static char bytes[8];
+    static loop_job stream, poll;
+
+    BEGIN;
+    memset(&line, 0, sizeof line);
+    line.env = env;
+    make_flows(env->scope, flows);
+    line.peer = loop_fd_peek(flows[1]->fd);
+    stream = START(loop_stream(&flows[0]->source, ignore_stream, NULL));
+    CHECK_IS(loop_pause(env->loop, stream), 0);
+    line.exact = START(loop_read_exact(&flows[0]->source, bytes, sizeof bytes, on_exact, NULL));
+    CHECK_IS(send(line.peer, "abc", 3, 0), 3);
+    AWAIT(turns(env->scope, 5, GO));
+    switch (script.row) {
+    case RESUMED_BEFORE:
+        CHECK_IS(loop_resume(env->loop, stream), 0);
+        CHECK_IS(loop_cancel(env->loop, line.exact), 0);
+        break;
+    case RESUMED_BEHIND:
+        CHECK_IS(loop_cancel(env->loop, line.exact), 0);
+        CHECK_IS(loop_resume(env->loop, stream), 0);
+        break;
+    case POLL_CANCELLED:
+        poll = START(loop_op_poll_multishot(env->scope, flows[0]->fd, ignore_result, NULL));
+        CHECK_IS(loop_cancel(env->loop, line.exact), 0);
+        CHECK_IS(loop_cancel(env->loop, poll), 0);
+        break;
+    case FD_CLOSED: loop_fd_close(flows[0]->fd); break;
+    case FD_DESTROYED: loop_fd_destroy(flows[0]->fd); break;
+    case FLOW_CLOSED:
+        loop_cancel(env->loop, line.exact);
+        loop_flow_close(flows[0]);
+        break;
+    default: CHECK(loop_fd_take(flows[0]->fd, ignore_result, NULL)); break;
+    }
+    AWAIT(loop_sleep(env->scope, 10 * LOOP_MILLISECOND, GO));
+    CHECK_IS(line.ended, 1);
+    CHECK(memcmp(bytes, "abc", 3) == 0);
+    if (script.row <= POLL_CANCELLED) {
+        CHECK_IS(loop_cancel(env->loop, stream), 0);
+    }
+    END;
+}
+
+/* The cancel of a read that has some bytes tells nothing about the descriptor: a call that reads takes a fifo that
+ * never had a writer for one at its end. */
+LOOP_TEST(p17_a_cancelled_read_exact_does_not_end_a_fifo_without_a_writer)
+{
+    static struct once exact, next;
+    static struct loop_fd *fd;
+    static const char *directory;
+    static char path[100], first[8], second[8];
+    static loop_job job;
+
+    BEGIN;
+    directory = make_directory();
+    (void)snprintf(path, sizeof path, "%s/fifo", directory);
+    CHECK_IS(mkfifo(path, 0600), 0);
+    fd = adopt(env->scope, open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+    CHECK_IS(loop_fd_unread(fd, "abc", 3), 0);
+    job = START(loop_read_exact(&loop_fd_flow(fd)->source, first, sizeof first, ONCE(&exact)));
+    START(loop_read(&loop_fd_flow(fd)->source, second, sizeof second, ONCE(&next)));
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(exact.count, 0);
+    CHECK_IS(loop_cancel(env->loop, job), 0);
+    WAIT_UNTIL(exact.count);
+    ONCE_IS(exact, 3);
+    AWAIT(turns(env->scope, 5, GO));
+    CHECK_IS(next.count, 0);
+    CHECK_IS(loop_fd_unread(fd, "de", 2), 0);
+    WAIT_UNTIL(next.count);
+    ONCE_IS(next, 2);
+    CHECK(memcmp(first, "abc", 3) == 0 && memcmp(second, "de", 2) == 0);
+    remove_directory(directory);
     END;
 }
