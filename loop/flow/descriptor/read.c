@@ -189,7 +189,7 @@ static void read_transferred(struct loop *loop, struct loop_job *job, int64_t n)
     loop_ready_end_read(fd);
     n = loop_unread_end(fd, n);
     bool is_empty = is_left_empty(loop, job, n);
-    if (n > 0 && !is_empty) {
+    if (n > 0 && !is_empty && !fd->unread) { /* what is unread can be read at once */
         note_read(fd, (size_t)n, job->u.read.iov_len);
     }
     bool is_tried = is_empty && !job->is_cancelled;

@@ -382,4 +382,32 @@ LOOP_TEST(p17_what_a_multishot_recv_has_got_follows_bytes_given_back_without_mem
     END;
 }
 
+/* The backend has read them for a flow. The next read does not wait for an event. */
+LOOP_TEST_ROWS(p17_bytes_given_back_without_memory_are_read_without_an_event, 2)
+{
+    static size_t at;
+
+    BEGIN;
+    prepare(env);
+    arm_to_fail();
+    START(loop_read(&loop_fd_flow(given.fd)->source, given.bytes, script.row ? 64 : 3, ONCE(&given.done)));
+    AWAIT(turns(env->scope, 3, GO));
+    fire();
+    CHECK_IS(send(given.peer, "cde", 3, 0), 3);
+    WAIT_UNTIL(given.triggered.count && given.done.count);
+    CHECK(loop_kernel_fail_set(NULL));
+    CHECK(given.done.result > 0);
+    at = (size_t)given.done.result;
+    while (at < 7) {
+        AWAIT(loop_read(&loop_fd_flow(given.fd)->source, given.bytes + at, sizeof given.bytes - at, GO));
+        CHECK(result > 0);
+        at += (size_t)result;
+    }
+    CHECK_IS(at, 7);
+    CHECK(memcmp(given.bytes, "yzabcde", 7) == 0);
+    close(given.peer);
+    close(given.trigger_peer);
+    END;
+}
+
 #endif
