@@ -100,7 +100,7 @@ static char *name_for(const struct url *url, const char *operand)
     if (asked.output && strcmp(asked.output, "-") == 0) {
         return NULL;
     }
-    if (!asked.output && !url_file_name(url, name, sizeof name)) {
+    if (!asked.output && (!url_file_name(url, name, sizeof name) || part_has_name(name))) {
         arguments_refuse("%s: a file can't have the name of that; --output gives one",
                          printable(text, sizeof text, operand));
     }

@@ -17,6 +17,18 @@
 
 #define MOST_INFO_BYTES ((size_t)8192)
 
+static bool ends_with(const char *text, const char *suffix)
+{
+    size_t len = strlen(text), suffix_len = strlen(suffix);
+
+    return len >= suffix_len && strcmp(text + len - suffix_len, suffix) == 0;
+}
+
+bool part_has_name(const char *name)
+{
+    return ends_with(name, ".part") || ends_with(name, PART_LONGEST_SUFFIX);
+}
+
 static void end(struct part *part, int64_t result)
 {
     part->fn(part->arg, result);

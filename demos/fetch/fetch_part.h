@@ -32,7 +32,11 @@ struct part {
     void *arg;
 };
 
-/* All calls resume with 0, or with an error, and then `why` has the step. They return false without memory. */
+/* Whether `name` is what a file beside an unfinished download is named. A download with such a name could replace a
+ * file of another one, which would then be taken for its content. */
+bool part_has_name(const char *name);
+
+/* The other calls resume with 0, or with an error, and then `why` has the step. They return false without memory. */
 
 /* Opens the file in `scope`, unless its final name is that of something else than a regular file, and locks it: two
  * programs that fetch the same name do not mix their bytes. `may_resume`: what an earlier program has left is kept, and
