@@ -7,6 +7,7 @@
  * bounded by the number of clients.
  */
 #include "../common/arguments.h"
+#include "../common/printable.h"
 
 #include <loop/reader.h>
 
@@ -275,10 +276,14 @@ static void on_text(struct client *client, const char *text)
 static void copy_line(char *text, const char *line, size_t len)
 {
     len -= len > 0 && line[len - 1] == '\r';
-    for (size_t i = 0; i < len; i++) {
-        text[i] = iscntrl((unsigned char)line[i]) && line[i] != '\t' ? '?' : line[i];
+    while (len > 0) {
+        size_t n_control = *line == '\t' ? 0 : printable_control_len(line, len);
+        size_t n = n_control > 0 ? n_control : 1;
+        *text++ = n_control > 0 ? '?' : *line;
+        line += n;
+        len -= n;
     }
-    text[len] = '\0';
+    *text = '\0';
 }
 
 static void on_line(void *arg, int64_t result)
