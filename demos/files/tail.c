@@ -53,6 +53,7 @@ struct tail {
     struct loop_fs_status stat, next_stat;
     uint64_t position;
     uint64_t newlines; /* found so far, backwards from the end */
+    uint64_t end;      /* where the last byte was found; 0 before that */
     bool is_missing;   /* the name does not exist, and that was reported */
     bool is_looking, looks_again, is_over;
     int status;
@@ -183,7 +184,8 @@ static void look_at_file(struct tail *tail)
 
 static void go_back(struct tail *tail);
 
-/* Searches a piece backwards for newlines. The newline at the end of the file ends the last line and begins none. */
+/* Searches a piece backwards for newlines. The newline at the end of the file ends the last line and begins none. The
+ * end may come before the size that the file had: it has become shorter, or is one of /sys, whose size is a page. */
 static void on_piece_before(void *arg, int64_t result)
 {
     struct tail *tail = arg;
@@ -192,8 +194,11 @@ static void on_piece_before(void *arg, int64_t result)
         fail(tail, tail->name, result);
         return;
     }
+    if (tail->end == 0 && result > 0) {
+        tail->end = tail->position + (uint64_t)result;
+    }
     for (size_t i = (size_t)result; i > 0; i--) {
-        bool is_last = tail->position + i == tail->stat.size_bytes;
+        bool is_last = tail->position + i == tail->end;
         if (tail->buffer[i - 1] == '\n' && !is_last && ++tail->newlines == n_lines) {
             tail->position += i;
             read_more(tail);
@@ -213,6 +218,40 @@ static void go_back(struct tail *tail)
     }
     tail->position = end > sizeof tail->buffer ? end - sizeof tail->buffer : 0;
     read_piece(tail, (size_t)(end - tail->position), tail->position, on_piece_before);
+}
+
+static void find_end(struct tail *tail);
+
+static void on_piece_after(void *arg, int64_t result)
+{
+    struct tail *tail = arg;
+
+    if (result < 0) {
+        fail(tail, tail->name, result);
+        return;
+    }
+    tail->position += (uint64_t)result;
+    if (result > 0) {
+        find_end(tail);
+    } else {
+        go_back(tail);
+    }
+}
+
+/* A file of /proc has a size of 0: only reading finds its end. */
+static void find_end(struct tail *tail)
+{
+    read_piece(tail, sizeof tail->buffer, tail->position, on_piece_after);
+}
+
+static void begin_at_end(struct tail *tail)
+{
+    tail->position = tail->stat.size_bytes;
+    if (tail->stat.size_bytes == 0) {
+        find_end(tail);
+    } else {
+        go_back(tail);
+    }
 }
 
 /* ---- the file behind the name ---- */
@@ -272,8 +311,12 @@ static void on_opened(void *arg, int64_t result)
         tail->file = tail->next;
         tail->next = NULL;
         tail->stat = tail->next_stat;
-        tail->position = tail->is_missing ? 0 : tail->stat.size_bytes;
-        go_back(tail);
+        tail->position = 0;
+        if (tail->is_missing) {
+            read_more(tail);
+        } else {
+            begin_at_end(tail);
+        }
     }
     tail->is_missing = false;
 }
