@@ -370,11 +370,16 @@ static const char *refusal(const struct supervisor *supervisor, const struct pro
     return supervisor->n_programs == MOST_PROGRAMS ? "there are more than 256 programs" : NULL;
 }
 
-/* Finds the programs in the text of the file. Returns 0, or the result of arguments_fail. */
-static int parse(struct supervisor *supervisor)
+/* Finds the programs in the text of the file. A NUL would end it early, and what follows would not run. Returns 0, or
+ * the result of arguments_fail. */
+static int parse(struct supervisor *supervisor, size_t len)
 {
     char *save = NULL;
 
+    if (memchr(supervisor->text, '\0', len)) {
+        arguments_complain("%s: there is a NUL in it", supervisor->path);
+        return 1;
+    }
     for (char *line = strtok_r(supervisor->text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         struct program program = {.supervisor = supervisor};
         if (!parse_line(&program, line)) {
@@ -400,7 +405,7 @@ static void on_file(void *arg, int64_t result)
         return;
     }
     supervisor->programs = loop_scope_alloc(env->scope, MOST_PROGRAMS * sizeof *supervisor->programs);
-    int status = supervisor->programs ? parse(supervisor) : arguments_fail(supervisor->path, -ENOMEM);
+    int status = supervisor->programs ? parse(supervisor, (size_t)result) : arguments_fail(supervisor->path, -ENOMEM);
     if (status != 0) {
         loop_stop(env->loop, status);
         return;
