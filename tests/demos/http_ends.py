@@ -9,7 +9,6 @@ import socket
 import ssl
 import sys
 import tempfile
-import time
 
 from http_site import certify, serving, statuses
 from peers import PATIENCE, expect, faults, read_all, wait_until
@@ -19,6 +18,9 @@ OLD = b"GET /a HTTP/1.0\r\n\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
 BIG = LAST.replace(b"/a", b"/big")
 MIDDLE = LAST.replace(b"/a", b"/middle")
+
+PROBES = 4  # the timer of /proc/net/tcp that asks a full receiver for room
+CLOSE_WAIT = 8  # the state of TCP_INFO in which the other side has ended
 
 
 class Plain:
@@ -118,6 +120,38 @@ def exchange(kind, server, what, request, *, wanted=b"hello", status=200, room=0
     return peer
 
 
+def queued(peer, server):
+    """How many bytes of the answer are with the kernels, and the timer of the server's side of the connection."""
+    port = peer.socket.getsockname()[1]
+    n_bytes, timer = 0, 0
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for _, local, remote, _, queues, timers, *_ in map(str.split, list(table)[1:]):
+            ports = int(local[-4:], 16), int(remote[-4:], 16)
+            if ports == (server.port, port):
+                n_bytes, timer = n_bytes + int(queues.split(":")[0], 16), int(timers.split(":")[0], 16)
+            elif ports == (port, server.port):
+                n_bytes += int(queues.split(":")[1], 16)
+    return n_bytes, timer
+
+
+def wait_for_kernels(peer, server, n_bytes):
+    """Waits until so much of the answer is with the kernels."""
+    expect("the answer is with the kernels", wait_until(lambda: queued(peer, server)[0] >= n_bytes), True)
+
+
+def wait_for_no_room(peer, server):
+    """Waits until the client has no room, and its kernel is asked for some from time to time."""
+    expect("the client has no room", wait_until(lambda: queued(peer, server)[1] == PROBES), True)
+
+
+def wait_for_end(peer):
+    """Waits until the server has ended its side."""
+    def is_over():
+        return peer.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == CLOSE_WAIT
+
+    expect("the server ends its side", wait_until(is_over), True)
+
+
 def at_rest(kind, server):
     """Clients that stay: a server that waited for them would have many connections open."""
     for what, request, status, body in (("asks to close", LAST, 200, b"hello"), ("HTTP/1.0", OLD, 200, b"hello"),
@@ -142,8 +176,7 @@ def stay(kind, server):
 def late(kind, server, middle):
     """The client ends its side when the whole answer is with the kernels: a part of it still waits for room."""
     def end_late(peer):
-        peer.socket.recv(1, socket.MSG_PEEK)
-        time.sleep(0.1)
+        wait_for_kernels(peer, server, len(middle))
         peer.end()
 
     for _ in range(5):
@@ -155,8 +188,7 @@ def talkative(kind, server, middle):
     """The client goes on sending when the whole answer is with the kernels, and reads it afterwards."""
     def send_late(peer):
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
-        peer.socket.recv(1, socket.MSG_PEEK)
-        time.sleep(0.1)
+        wait_for_kernels(peer, server, len(middle))
         peer.send(b"x" * 1500000)
 
     exchange(kind, server, "bytes behind the last request, sent late", MIDDLE, wanted=middle, room=4096,
@@ -164,18 +196,16 @@ def talkative(kind, server, middle):
 
 
 def odd(kind, server, big):
-    def nap(_):
-        time.sleep(0.3)
-
     exchange(kind, server, "bytes behind the last request", LAST + b"x" * 100000).close()
     exchange(kind, server, "a request behind the last one", LAST + LAST).close()
     exchange(kind, server, "bytes behind the last request, a long answer", BIG + b"x" * 100000, wanted=big).close()
     exchange(kind, server, "the client has ended its side", LAST, before=lambda peer: peer.end()).close()
     exchange(kind, server, "the client has ended its side, a long answer", BIG, wanted=big,
              before=lambda peer: peer.end()).close()
-    exchange(kind, server, "a slow reader of a long answer", BIG, wanted=big, room=4096, before=nap).close()
+    exchange(kind, server, "a slow reader of a long answer", BIG, wanted=big, room=4096,
+             before=lambda peer: wait_for_no_room(peer, server)).close()
     peer = exchange(kind, server, "the client ends its side late", LAST)
-    nap(peer)
+    wait_for_end(peer)
     peer.end()
     peer.close()
     # The ends of both sides pass each other.
