@@ -13,6 +13,7 @@
 #include <process/process.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -433,6 +434,7 @@ static int start(struct loop_env *env, void *arg)
 int main(int argc, char **argv)
 {
     struct supervisor supervisor = {.path = *arguments_parse(&about, argc, argv)};
+    signal(SIGCHLD, SIG_DFL); /* where it was ignored before, the kernel would forget how a program has ended */
     int status = arguments_run(start, &supervisor);
 
     free(supervisor.text);

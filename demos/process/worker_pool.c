@@ -365,6 +365,7 @@ int main(int argc, char **argv)
     pool.kind.command = *arguments_parse(&program, argc, argv);
     n_workers = n_workers > 0 ? n_workers : loop_processors();
     n_workers = n_workers < MOST_WORKERS ? n_workers : MOST_WORKERS;
+    signal(SIGCHLD, SIG_DFL); /* where it was ignored before, the kernel would forget how a worker has ended */
     int status = arguments_run(start, &pool);
     while (pool.first < pool.next) {
         forget(job_at(&pool, pool.first++));
