@@ -152,8 +152,8 @@ LOOP_API loop_job loop_fs_mkdir(struct loop_scope *scope, struct loop_dir *dir, 
                                 loop_fn *fn, void *arg);
 
 /* Creates the directory `path` and all missing directories in the path, each with `mode` as in loop_fs_mkdir. Resumes
- * with 0, also when the directory exists; -EEXIST when another file has the name; -EINVAL for other bits than 07777 in
- * `mode`; or an error. */
+ * with 0, also when the directory exists; -EEXIST when another file has the name (-ENOENT for a link that leads to
+ * nothing); -EINVAL for other bits than 07777 in `mode`; or an error. */
 LOOP_API loop_job loop_fs_mkdirs(struct loop_scope *scope, struct loop_dir *dir, const char *path, unsigned mode,
                                  loop_fn *fn, void *arg);
 
@@ -223,7 +223,7 @@ LOOP_API loop_job loop_fs_truncate(struct loop_scope *scope, struct loop_dir *di
 
 /* Syncs the file `path` to the disk, fsync(2). For a directory that syncs its entries: without it a new file can be
  * lost in a crash, although its contents were synced. Links are followed. Resumes with 0; -EIO; -EINVAL for a file that
- * cannot be synced; or an error. */
+ * cannot be synced (-ENXIO for a socket); or an error. */
 LOOP_API loop_job loop_fs_sync(struct loop_scope *scope, struct loop_dir *dir, const char *path, loop_fn *fn,
                                void *arg);
 
@@ -325,8 +325,8 @@ struct loop_copy_options {
  * that fails or is cancelled is removed, but other processes find the incomplete one until then, and it stays when the
  * process is killed. It is meant for a directory that is renamed when all its files are complete.
  *
- * Resumes with the length in bytes; -EISDIR for a directory; -EINVAL for anything else that is no regular file; -EEXIST
- * for `exclusive`; -EPERM when the owner cannot be set; or an error. */
+ * Resumes with the length in bytes; -EISDIR for a directory; -EINVAL for anything else that is no regular file (-ENXIO
+ * for a socket); -EEXIST for `exclusive`; -EPERM when the owner cannot be set; or an error. */
 LOOP_API loop_job loop_fs_copy_file(struct loop_scope *scope, struct loop_dir *from_dir, const char *from,
                                     struct loop_dir *to_dir, const char *to, const struct loop_copy_options *options,
                                     loop_fn *fn, void *arg);

@@ -242,6 +242,10 @@ LOOP_TEST(fs_fifos_devices_and_sockets)
     CHECK_IS(result, -ENXIO);
     AWAIT(start(TRUNCATE, inside, "socket"));
     CHECK_IS(result, -ENXIO);
+    AWAIT(start(SYNC, inside, "socket"));
+    CHECK_IS(result, -ENXIO);
+    AWAIT(start(COPY_FROM, inside, "socket"));
+    CHECK_IS(result, -ENXIO);
     AWAIT(start(STAT, inside, "socket"));
     CHECK_IS(stat_.kind, LOOP_KIND_SOCKET);
     AWAIT(start(OPEN_READ, env->fs, "/dev/zero"));
