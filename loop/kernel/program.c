@@ -84,12 +84,17 @@ IN_CHILD static int enter_directory(const struct loop_program *program)
     return program->directory < 0 ? 0 : (int)syscall(SYS_fchdir, program->directory);
 }
 
-/* Copies each descriptor to a number above those that the program is to have, so that none is overwritten. */
+/* Copies each descriptor to a number above those that the program is to have, so that none is overwritten. One that
+ * keeps its number, such as standard input, needs no other. */
 IN_CHILD static int move_up(const struct loop_program *program)
 {
     int above = program->n_fds > 0 ? program->fds[program->n_fds - 1].number + 1 : 0;
     for (size_t i = 0; i < program->n_fds; i++) {
         struct loop_program_fd *fd = &program->fds[i];
+        fd->moved = fd->from;
+        if (fd->from == fd->number) {
+            continue;
+        }
         fd->moved = (int)syscall(SYS_fcntl, fd->from, F_DUPFD_CLOEXEC, above);
         if (fd->moved < 0) {
             errno = errno == EINVAL ? EMFILE : errno; /* no number above is allowed */
@@ -183,13 +188,20 @@ IN_CHILD static bool close_gaps(const struct loop_program *program)
     return syscall(SYS_close_range, first, UINT32_MAX, 0) == 0;
 }
 
+/* Gives a descriptor its number, to be kept by execve(2). */
+IN_CHILD static int set_number(const struct loop_program_fd *fd)
+{
+    return fd->moved == fd->number ? (int)syscall(SYS_fcntl, fd->number, F_SETFD, 0)
+                                   : (int)syscall(SYS_dup3, fd->moved, fd->number, 0);
+}
+
 IN_CHILD static int set_descriptors(const struct loop_program *program)
 {
     if (move_up(program) != 0) {
         return -1;
     }
     for (size_t i = 0; i < program->n_fds; i++) {
-        if (syscall(SYS_dup3, program->fds[i].moved, program->fds[i].number, 0) < 0) {
+        if (set_number(&program->fds[i]) < 0) {
             return -1;
         }
     }

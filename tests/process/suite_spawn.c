@@ -283,6 +283,24 @@ LOOP_TEST(limits_are_the_programs)
     END;
 }
 
+LOOP_TEST(the_highest_number_leaves_room_for_those_that_are_asked_for)
+{
+    static struct loop_spawn_fd fds[] = {{.number = 1, .how = LOOP_SPAWN_OUTPUT}, {.number = 256 - 2 - 1}};
+    static struct rlimit before, few;
+
+    BEGIN;
+    CHECK_IS(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){256, before.rlim_max};
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &few), 0);
+    AWAIT(shell_with(env->scope, (struct loop_spawn_options){.fds = fds, .n_fds = 2},
+                     "[ -e /proc/$$/fd/253 ] && [ -e /proc/$$/fd/2 ] && echo there", GO));
+    CHECK_IS(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CHECK_STARTED(result);
+    AWAIT(read_output());
+    CHECK_TEXT(text, "there\n");
+    END;
+}
+
 LOOP_TEST(a_user_is_taken_with_the_groups_that_are_given)
 {
     static const gid_t groups[] = {60001, 60002};
