@@ -108,6 +108,25 @@ static void start_by_readiness(struct loop *loop, struct loop_job *job)
 
 /* ---- what the loop asks ---- */
 
+/* Whether the job is a read or write at an offset, of a file: it takes no turn and waits for nothing. */
+static bool is_at_offset(const struct loop_job *job)
+{
+    return loop_op_table[job->op].op_class == LOOP_CLASS_MOVE && job->u.args.move.offset != LOOP_CURRENT;
+}
+
+/* Starts such an operation. */
+__attribute__((noinline)) static void start_at_offset(struct loop_uring *uring, struct loop_job *job)
+{
+    assert(!loop_uring_waits_for_turn(job) && !goes_by_readiness(job) && !loop_uring_follows_others(job));
+    if (__builtin_expect(job->is_otherwise || uring->elsewhere >> job->op & 1, false)) {
+        loop_uring_start_elsewhere(uring, job);
+    } else if (__builtin_expect(loop_uring_iopoll_takes(uring, job), false)) {
+        loop_uring_iopoll_place(uring->iopoll, job);
+    } else {
+        place(uring, job, false);
+    }
+}
+
 /* Starts an operation that may wait for something, or that the ring does not serve. */
 __attribute__((noinline)) static void start_other(struct loop *loop, struct loop_job *job)
 {
@@ -118,8 +137,6 @@ __attribute__((noinline)) static void start_other(struct loop *loop, struct loop
     }
     if (job->is_otherwise || uring->elsewhere >> job->op & 1 || lacks_group(job)) {
         loop_uring_start_elsewhere(uring, job);
-    } else if (loop_uring_iopoll_takes(uring, job)) {
-        loop_uring_iopoll_place(uring->iopoll, job);
     } else if (goes_by_readiness(job) || loop_uring_follows_others(job)) {
         start_by_readiness(loop, job);
     } else {
@@ -134,6 +151,8 @@ void loop_uring_start(struct loop *loop, struct loop_job *job)
     assert(job->is_multishot == loop_op_table[job->op].is_multishot);
     if (job->op == LOOP_OP_NOP && !job->is_otherwise && !(uring->elsewhere >> LOOP_OP_NOP & 1)) {
         place(uring, job, true); /* it takes no turn and waits for nothing */
+    } else if (is_at_offset(job)) {
+        start_at_offset(uring, job);
     } else {
         start_other(loop, job);
     }

@@ -16,11 +16,11 @@ int loop_uring_poll_devices(struct loop *loop);
 /* Frees the ring, which has nothing in flight. Harmless if there is none. */
 void loop_uring_iopoll_finish(struct loop_uring *uring);
 
-/* Whether the job is for this ring: a read or write at an offset of a file that is polled. */
+/* Whether a read or write at an offset is for this ring: its file is polled. */
 static inline bool loop_uring_iopoll_takes(const struct loop_uring *uring, const struct loop_job *job)
 {
-    return uring->iopoll && loop_op_table[job->op].op_class == LOOP_CLASS_MOVE && loop_fd_polls_device(job->fd) &&
-           job->u.args.move.offset != LOOP_CURRENT;
+    assert(loop_op_table[job->op].op_class == LOOP_CLASS_MOVE && job->u.args.move.offset != LOOP_CURRENT);
+    return uring->iopoll && loop_fd_polls_device(job->fd);
 }
 
 /* Fills in an entry for the job, or puts it in this ring's line. */
