@@ -108,8 +108,11 @@ loop_job loop_operation_start(const struct loop_operation *operation)
     return id;
 }
 
-const struct loop_job_kind loop_low_kind = {
-    .name = "operation", .cancel = loop_job_cancel_by_backend, .attempt = loop_direct_attempt, .size = LOOP_JOB_LARGE};
+const struct loop_job_kind loop_low_kind = {.name = "operation",
+                                            .cancel = loop_job_cancel_by_backend,
+                                            .attempt = loop_direct_attempt,
+                                            .is_written_whole = true,
+                                            .size = LOOP_JOB_LARGE};
 
 /* A nop is a bare job, because it has no descriptor and no arguments. */
 static const struct loop_job_kind nop_kind = {
@@ -175,11 +178,9 @@ static int check_move(const struct move *move)
     return error || loop_op_table[move->op].is_output ? error : (int)loop_role_reading(move->fd);
 }
 
-static loop_job start_move(const struct move *move)
+/* Starts a move whose objects are good. */
+static loop_job start_good(const struct move *move)
 {
-    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
-        return 0;
-    }
     (void)loop_operation_has_fd(move->fd, move->function);
     struct loop_scope *owner = loop_operation_scope(move->scope, move->fd);
     struct loop_fd *fd = loop_operation_is_of(owner->loop, move->fd) ? move->fd : NULL;
@@ -191,6 +192,8 @@ static loop_job start_move(const struct move *move)
     }
     job->op = (uint8_t)move->op;
     job->u.args.move = move->args;
+    job->u.args.second = NULL;
+    job->u.args.extra = NULL;
     int error = fd ? check_move(move) : -EINVAL;
     if (error) {
         loop_job_complete(owner->loop, job, error);
@@ -198,6 +201,16 @@ static loop_job start_move(const struct move *move)
         owner->loop->backend->start(owner->loop, job);
     }
     return id;
+}
+
+static bool is_good(const struct move *move)
+{
+    return loop_operation_is_good(move->scope, move->fd, NULL, move->function);
+}
+
+static loop_job start_move(const struct move *move)
+{
+    return is_good(move) ? start_good(move) : 0;
 }
 
 static int check_bytes(const void *buf, size_t len)
@@ -243,7 +256,7 @@ loop_job loop_op_writev(struct loop_scope *scope, struct loop_fd *fd, const stru
 
 static loop_job start_fixed(struct move *move, size_t region_offset)
 {
-    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+    if (!is_good(move)) {
         return 0;
     }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
@@ -252,7 +265,7 @@ static loop_job start_fixed(struct move *move, size_t region_offset)
         region_offset = 0;
     }
     move->args.data = scope->loop->region.memory + region_offset;
-    return start_move(move);
+    return start_good(move);
 }
 
 loop_job loop_op_read_fixed(struct loop_scope *scope, struct loop_fd *fd, size_t region_offset, size_t len,
@@ -273,15 +286,15 @@ loop_job loop_op_write_fixed(struct loop_scope *scope, struct loop_fd *fd, size_
 
 static loop_job start_chunk(struct move *move, const struct loop_chunk *chunk)
 {
-    if (!loop_operation_is_good(move->scope, move->fd, NULL, move->function)) {
+    if (!is_good(move)) {
         return 0;
     }
     const struct loop_scope *scope = loop_operation_scope(move->scope, move->fd);
-    bool is_good = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
+    bool is_ours = chunk && chunk->loop == scope->loop && chunk->state != LOOP_CHUNK_FREE &&
                    move->args.len <= scope->loop->region.block_size;
-    move->error = is_good ? 0 : -EINVAL;
-    move->args.data = is_good ? loop_chunk_memory(chunk) : scope->loop->region.memory;
-    return start_move(move);
+    move->error = is_ours ? 0 : -EINVAL;
+    move->args.data = is_ours ? loop_chunk_memory(chunk) : scope->loop->region.memory;
+    return start_good(move);
 }
 
 loop_job loop_op_read_chunk(struct loop_scope *scope, struct loop_fd *fd, struct loop_chunk *chunk, size_t len,

@@ -164,4 +164,5 @@ const struct loop_job_kind loop_unheard_kind = {.name = "operation",
                                                 .attempt = attempt_unheard,
                                                 .backend_done = unheard_done,
                                                 .rest = rest_of,
+                                                .is_written_whole = true,
                                                 .size = LOOP_JOB_LARGE};
