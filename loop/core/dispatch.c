@@ -57,23 +57,25 @@ static void leave_lists(struct loop_job *job)
 }
 
 /* Frees the extra memory of an operation and returns its second descriptor. Other kinds use that place otherwise. */
-static struct loop_fd *leave_args(struct loop_job *job)
+static inline struct loop_fd *leave_args(struct loop_job *job)
 {
     const struct loop_job_kind *kind = job->kind;
     if (kind->size != LOOP_JOB_LARGE || (job->op == LOOP_OP_NONE && !kind->uses_args)) {
         return NULL;
     }
-    if (kind->leave) {
+    if (__builtin_expect(kind->leave != NULL, false)) {
         kind->leave(job);
     }
-    if (job->u.args.second) {
+    if (__builtin_expect(job->u.args.second != NULL, false)) {
         loop_job_unuse_second(job);
     }
-    loop_kernel_free(job->u.args.extra);
+    if (__builtin_expect(job->u.args.extra != NULL, false)) {
+        loop_kernel_free(job->u.args.extra);
+    }
     return job->u.args.second;
 }
 
-static void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const struct loop_job_kind *kind)
+static inline void give_back_fds(struct loop_fd *fd, struct loop_fd *second, const struct loop_job_kind *kind)
 {
     if (fd) {
         if (kind->resumed) {

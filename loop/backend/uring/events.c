@@ -17,7 +17,7 @@
 
 /* Submits the rest of a partial write that has no continuation. It keeps the turn. Returns false when the job ends,
  * with its result in `*result`. */
-static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
+__attribute__((noinline)) static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *result)
 {
     int64_t rest = job->kind->rest(job, *result);
     if (rest == LOOP_GOES_ON) {
@@ -31,12 +31,12 @@ static bool goes_on(struct loop_uring *uring, struct loop_job *job, int32_t *res
 __attribute__((noinline)) static void other_job_event(struct loop_uring *uring, struct loop_job *job, int32_t result,
                                                       uint32_t flags)
 {
-    if (job->is_multishot) {
+    if (__builtin_expect(job->is_multishot, false)) {
         loop_uring_multishot_event(uring, job, result, flags);
         return;
     }
     loop_uring_leave(uring, job);
-    if (loop_op_table[job->op].needs_fd && job->fd->unread) {
+    if (loop_op_table[job->op].needs_fd && __builtin_expect(job->fd->unread != NULL, false)) {
         result = loop_uring_result_behind(uring, job, result);
     }
     if (job->has_turn && job->kind->rest && goes_on(uring, job, &result)) {

@@ -162,7 +162,8 @@ static void end_multishot(struct loop_uring *uring, struct loop_job *job, int32_
 
 /* The last completion may be a success, for example when the completion queue overflows. The job is then started
  * again. */
-void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job, int32_t result, uint32_t flags)
+__attribute__((noinline)) void loop_uring_multishot_event(struct loop_uring *uring, struct loop_job *job,
+                                                          int32_t result, uint32_t flags)
 {
     bool has_data = loop_op_table[job->op].gets_buffers ? result > 0 : result >= 0;
     if (has_data) {

@@ -80,7 +80,7 @@ static bool is_for_system_call(const struct loop_job *job, int32_t error)
 }
 
 /* Ends the job with the error, or continues it by system calls. */
-static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
+__attribute__((noinline)) static void fail(struct loop_uring *uring, struct loop_job *job, int32_t error)
 {
     if (!job->is_cancelled && (loop_uring_is_refusal(error) || is_for_system_call(job, error))) {
         if (loop_uring_is_refusal(error)) {
@@ -162,7 +162,8 @@ static bool put_behind(struct loop *loop, const struct loop_job *job, const stru
     return len == 0 || loop_unread_put_behind(loop, job->fd, iov, len);
 }
 
-int32_t loop_uring_result_behind(struct loop_uring *uring, struct loop_job *job, int32_t result)
+__attribute__((noinline)) int32_t loop_uring_result_behind(struct loop_uring *uring, struct loop_job *job,
+                                                           int32_t result)
 {
     bool has_nothing = result == -ECANCELED || result == -EAGAIN || loop_uring_is_refusal(result);
     if (has_nothing || loop_uring_without_internals(result) != result || !reads_next(job) || has_dropped(job, result)) {
@@ -185,7 +186,7 @@ int32_t loop_uring_result_behind(struct loop_uring *uring, struct loop_job *job,
 /* Ends a poll with the events that were asked for. The kernel also reports a peer's shutdown that was not asked for,
  * and POLLPRI for anything that arrives at a socket, which poll(2) then checks. When no event is left, the poll
  * continues by the descriptor's watch: armed again, it would end at once. */
-static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
+__attribute__((noinline)) static void end_poll(struct loop_uring *uring, struct loop_job *job, int32_t events)
 {
     int32_t asked = events & (int32_t)(job->u.args.poll.events | POLLERR | POLLHUP | POLLNVAL);
     if (asked & POLLPRI && loop_fd_reads_by(job->fd) == LOOP_IO_SOCKET) {
